@@ -1,0 +1,382 @@
+//! The visits: what a connection does when the loop calls on it.
+
+use super::clocks::{Linger, Stall};
+use super::{Backlog, Connection, Fate, Input, READ_BUDGET, Stream, Turn};
+use crate::policy::{LINGER_BYTES, TASK_SLICE};
+use crate::protocol::{Frame, Header, Reply, Step};
+use crate::service::{Executor, Outcome, Submitted, Work, work_of};
+use crate::state::{Action, ConnState, Event};
+use crate::stats::Stats;
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::time::Instant;
+use tracing::info;
+
+/// The largest buffer that is kept for the next visit, in bytes; a larger one is freed.
+const KEEP: usize = 256 * 1024;
+
+/// What one `recv` gave.
+enum Received {
+    Bytes(usize),
+    WouldBlock,
+    End,
+    Failed(io::Error),
+}
+
+/// What one `send` gave.
+enum Sent {
+    /// All of what was queued.
+    All(usize),
+    /// Less than all: the socket is full. Possibly nothing (`EAGAIN`).
+    Some(usize),
+    Failed(io::Error),
+}
+
+impl<S: Stream> Connection<S> {
+    /// The kernel reports input, an end of input, or an error.
+    pub fn on_readable<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
+        // Readiness may be stale: an earlier visit of this turn may have changed what is wanted.
+        if !self.interest().read {
+            return self.fate();
+        }
+        self.visit(turn, |conn, turn| match conn.apply(Event::Readable) {
+            Action::Discard => conn.discard(turn),
+            _ => conn.receive(turn),
+        })
+    }
+
+    /// The kernel reports room for replies.
+    pub fn on_writable<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
+        if !self.interest().write {
+            return self.fate();
+        }
+        self.visit(turn, Self::flush)
+    }
+
+    /// Goes on with requests that were read earlier.
+    pub fn resume<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
+        if self.fate() != Fate::Again {
+            return self.fate();
+        }
+        self.visit(turn, |conn, turn| {
+            let held = mem::take(&mut conn.read_buf);
+            conn.take_requests(held, turn);
+        })
+    }
+
+    /// The outcome of a task that was handed to the executor.
+    pub fn on_task_done<E: Executor>(&mut self, outcome: &Outcome, turn: &mut Turn<E>) -> Fate {
+        self.visit(turn, |conn, turn| {
+            conn.finish_task(outcome, turn);
+            // The requests behind the task, and the bytes of the next one, have been waiting.
+            let held = mem::take(&mut conn.read_buf);
+            conn.take_requests(held, turn);
+        })
+    }
+
+    /// The server stops: of this peer's input only what has arrived by now still counts, in the
+    /// kernel's buffer or in ours.
+    pub fn begin_drain<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
+        self.visit(turn, |conn, _| {
+            if conn.input == Input::Open {
+                conn.input = Input::Last(conn.stream.unread().unwrap_or(0));
+            }
+            conn.cut_input_if_drained();
+        })
+    }
+
+    /// The server can wait no longer.
+    pub fn abandon<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
+        self.visit(turn, |conn, _| {
+            conn.apply(Event::DrainTimeout);
+        })
+    }
+
+    /// What is common to all visits: borrow the buffers, keep the gauges, tell the fate.
+    pub(super) fn visit<E>(
+        &mut self,
+        turn: &mut Turn<E>,
+        work: impl FnOnce(&mut Self, &mut Turn<E>),
+    ) -> Fate {
+        let queued_before = self.bytes_queued() as u64;
+        self.write_buf.lend(&mut turn.scratch.output);
+        work(self, turn);
+        self.write_buf.give_back(&mut turn.scratch.output, KEEP);
+        let fate = self.fate();
+        let queued_after = if fate == Fate::Close { 0 } else { self.bytes_queued() as u64 };
+        turn.stats.bytes_queued = turn.stats.bytes_queued + queued_after - queued_before;
+        fate
+    }
+
+    /// One `recv`, and all that follows from it.
+    fn receive<E: Executor>(&mut self, turn: &mut Turn<E>) {
+        let budget = match self.input {
+            Input::Last(left) => left.min(READ_BUDGET),
+            _ => READ_BUDGET,
+        };
+        let mut scratch = mem::take(&mut turn.scratch.input);
+        match self.recv(&mut scratch[..budget]) {
+            Received::Bytes(count) => {
+                turn.stats.bytes_read += count as u64;
+                self.last_active = turn.now;
+                if let Input::Last(left) = &mut self.input {
+                    *left -= count;
+                }
+                self.take_input(&scratch[..count], turn);
+            }
+            Received::WouldBlock => {
+                turn.stats.read_would_block += 1;
+                self.apply(Event::ReadWouldBlock);
+                // What had arrived is less than was promised; nothing more of it will come.
+                if matches!(self.input, Input::Last(_)) {
+                    self.input = Input::Last(0);
+                }
+                self.cut_input_if_drained();
+            }
+            Received::End => {
+                self.input = Input::Ended;
+                self.apply(Event::PeerShutdown);
+            }
+            Received::Failed(error) => self.lost(&error),
+        }
+        turn.scratch.input = scratch;
+    }
+
+    /// New input: parsed where it lies if nothing waits before it, else behind what waits.
+    fn take_input<E: Executor>(&mut self, input: &[u8], turn: &mut Turn<E>) {
+        if self.tasks_out > 0 {
+            self.read_buf.extend_from_slice(input);
+            self.backlog = Backlog::Requests;
+        } else if self.read_buf.is_empty() {
+            let used = self.parse(input, turn);
+            self.read_buf.extend_from_slice(&input[used..]);
+            self.answer(turn);
+        } else {
+            let mut held = mem::take(&mut self.read_buf);
+            held.extend_from_slice(input);
+            self.take_requests(held, turn);
+        }
+    }
+
+    /// Takes the requests out of `held`, which becomes the read buffer again.
+    fn take_requests<E: Executor>(&mut self, mut held: Vec<u8>, turn: &mut Turn<E>) {
+        let used = self.parse(&held, turn);
+        if used < held.len() {
+            held.drain(..used);
+            if used > 0 && held.capacity() > KEEP {
+                held.shrink_to_fit();
+            }
+            self.read_buf = held;
+        }
+        self.answer(turn);
+    }
+
+    /// After the requests: note what is still missing, and send the replies.
+    fn answer<E: Executor>(&mut self, turn: &mut Turn<E>) {
+        let mid_request = !self.read_buf.is_empty() || self.decoder.frame() != Frame::Header;
+        if self.backlog == Backlog::Requests || self.tasks_out > 0 || !mid_request {
+            self.request_start = None;
+        } else {
+            self.request_start.get_or_insert(turn.now);
+        }
+        self.cut_input_if_drained();
+        // A socket that was full stays so until the kernel says otherwise.
+        if self.state == ConnState::Writing && self.stall.is_none() {
+            self.flush(turn);
+        }
+    }
+
+    /// Works through `input` request by request; returns how many bytes were used up.
+    fn parse<E: Executor>(&mut self, input: &[u8], turn: &mut Turn<E>) -> usize {
+        let slice_end = turn.now + TASK_SLICE;
+        let mut used = 0;
+        self.backlog = Backlog::Fragment;
+        loop {
+            if matches!(self.input, Input::Cut) {
+                return input.len();
+            }
+            if self.tasks_out > 0 || turn.now >= slice_end {
+                if used < input.len() {
+                    self.backlog = Backlog::Requests;
+                }
+                return used;
+            }
+            let (count, step) = self.decoder.step(&input[used..], &turn.limits);
+            used += count;
+            match step {
+                Step::Incomplete => return used,
+                Step::Header(Header::Announces(_)) => {
+                    self.apply(Event::HeaderComplete);
+                    continue;
+                }
+                Step::Header(Header::TooLarge) => {
+                    self.queue(Reply::TooLarge, Event::HeaderComplete, turn);
+                    continue;
+                }
+                Step::Header(Header::Bad(line)) => {
+                    self.queue(Reply::BadLine(line), Event::HeaderComplete, turn);
+                }
+                Step::Header(Header::Command(command)) => self.work(work_of(command), turn),
+                Step::Body(body) => self.queue(Reply::Echo(body), Event::BodyComplete, turn),
+                Step::Skipped => {
+                    self.apply(Event::BodyComplete);
+                }
+                Step::Lost(framing) => {
+                    self.input = Input::Cut;
+                    self.queue(Reply::BadFraming(framing), Event::FramingLost, turn);
+                }
+            }
+            // That request is over; the clock of the next starts with its own first byte.
+            self.request_start = None;
+        }
+    }
+
+    fn work<E: Executor>(&mut self, work: Work<'_>, turn: &mut Turn<E>) {
+        match work {
+            Work::Reply(reply) => self.queue(reply, Event::HeaderComplete, turn),
+            Work::Stats => {
+                // The asker's own replies of this visit are not in the gauge yet.
+                turn.stats.write_to(&turn.info, turn.now, self.write_buf.back());
+                self.queued(Event::HeaderComplete, &mut turn.stats);
+            }
+            Work::Quit => {
+                self.input = Input::Cut;
+                if self.apply(Event::HeaderComplete) == Action::ShutdownSend {
+                    self.shutdown_send(turn.now);
+                }
+            }
+            Work::Task(task) => {
+                self.tasks_out += 1;
+                self.apply(Event::HeaderComplete);
+                if let Submitted::Done(outcome, now) = turn.executor.submit(self.id, task) {
+                    turn.now = now;
+                    self.finish_task(&outcome, turn);
+                }
+            }
+        }
+    }
+
+    fn finish_task<E>(&mut self, outcome: &Outcome, turn: &mut Turn<E>) {
+        self.tasks_out -= 1;
+        // A request that was being worked on was not idle.
+        self.last_active = turn.now;
+        self.queue(outcome.reply(), Event::TaskDone, turn);
+    }
+
+    fn queue<E>(&mut self, reply: Reply<'_>, event: Event, turn: &mut Turn<E>) {
+        reply.write_to(self.write_buf.back());
+        self.queued(event, &mut turn.stats);
+    }
+
+    fn queued(&mut self, event: Event, stats: &mut Stats) {
+        stats.peak_bytes_queued = stats.peak_bytes_queued.max(self.bytes_queued() as u64);
+        self.apply(event);
+    }
+
+    /// Sends what is queued, until all is out or the socket is full.
+    fn flush<E>(&mut self, turn: &mut Turn<E>) {
+        match self.send() {
+            Sent::All(count) => {
+                self.note_sent(count, turn);
+                self.stall = None;
+                if self.apply(Event::WriteComplete) == Action::ShutdownSend {
+                    self.shutdown_send(turn.now);
+                }
+            }
+            Sent::Some(count) => {
+                self.note_sent(count, turn);
+                turn.stats.write_would_block += 1;
+                let stall = self.stall.get_or_insert(Stall { since: turn.now, acknowledged: 0 });
+                if count > 0 {
+                    stall.since = turn.now;
+                }
+                self.apply(Event::WriteWouldBlock);
+            }
+            Sent::Failed(error) => self.lost(&error),
+        }
+    }
+
+    fn note_sent<E>(&mut self, count: usize, turn: &mut Turn<E>) {
+        if count > 0 {
+            self.write_buf.consume(count);
+            self.bytes_sent += count as u64;
+            turn.stats.bytes_written += count as u64;
+            self.last_active = turn.now;
+        }
+    }
+
+    /// Ends the input once all that had arrived before a drain has been read and understood.
+    fn cut_input_if_drained(&mut self) {
+        if self.input == Input::Last(0) && self.backlog == Backlog::Fragment {
+            self.input = Input::Cut;
+            self.apply(Event::Drain);
+        }
+    }
+
+    fn shutdown_send(&mut self, now: Instant) {
+        match self.stream.shutdown_send() {
+            Ok(()) => self.linger = Some(Linger { since: now, bytes_left: LINGER_BYTES }),
+            Err(error) => self.lost(&error),
+        }
+    }
+
+    /// One `recv` whose bytes nobody wants.
+    fn discard<E>(&mut self, turn: &mut Turn<E>) {
+        match self.recv(&mut turn.scratch.input) {
+            Received::Bytes(count) => {
+                turn.stats.bytes_read += count as u64;
+                let left = self.linger.map_or(0, |linger| linger.bytes_left);
+                match left.checked_sub(count as u64) {
+                    Some(bytes_left @ 1..) => {
+                        self.linger = self.linger.map(|linger| Linger { bytes_left, ..linger });
+                    }
+                    _ => {
+                        self.apply(Event::LingerOver);
+                    }
+                }
+            }
+            Received::WouldBlock => {
+                turn.stats.read_would_block += 1;
+                self.apply(Event::ReadWouldBlock);
+            }
+            Received::End => {
+                self.apply(Event::PeerShutdown);
+            }
+            Received::Failed(error) => self.lost(&error),
+        }
+    }
+
+    /// The socket failed. Whatever the reason, only this client is affected.
+    fn lost(&mut self, error: &io::Error) {
+        info!(conn = self.id.0, fd = self.fd, state = %self.state, %error, "connection lost");
+        self.apply(Event::PeerReset);
+    }
+
+    /// The only place that meets a short or an interrupted `recv`, or one without data.
+    fn recv(&mut self, into: &mut [u8]) -> Received {
+        loop {
+            return match self.stream.read(into) {
+                Ok(0) => Received::End,
+                Ok(count) => Received::Bytes(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Received::WouldBlock,
+                Err(error) => Received::Failed(error),
+            };
+        }
+    }
+
+    /// The only place that meets a short or an interrupted `send`, or one without room. A short
+    /// count means that the socket is full, so the call that would return `EAGAIN` is saved.
+    fn send(&mut self) -> Sent {
+        loop {
+            let waiting = self.write_buf.waiting();
+            return match self.stream.write(waiting) {
+                Ok(count) if count == waiting.len() => Sent::All(count),
+                Ok(count) => Sent::Some(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Sent::Some(0),
+                Err(error) => Sent::Failed(error),
+            };
+        }
+    }
+}

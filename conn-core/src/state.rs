@@ -1,0 +1,466 @@
+//! The state machine of a connection: states, events, and one table.
+//!
+//! [`TABLE`] is the only place where a rule about state is written. The runtime looks rows up, the
+//! tests walk them, the documents are printed from them. Where the next state depends on what is
+//! left to do for the client, the row says so in its guard: a guard is a set of [`Pending`] values,
+//! and since a connection has exactly one of those at any moment, two guards exclude each other
+//! when their sets have nothing in common. What the table leaves out is in [`IMPOSSIBLE`], with the
+//! reason; a test checks that the two lists together cover every case exactly once.
+
+use std::fmt;
+
+/// The phase that a connection is in. In the order of a connection's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ConnState {
+    /// Accepted; no byte exchanged yet.
+    Connecting,
+    /// Waiting for the end of a request's header line.
+    ReadingHeader,
+    /// The header announced a body; waiting for the rest of it.
+    ReadingBody,
+    /// A request is being worked on elsewhere; nothing is queued for the client.
+    Processing,
+    /// Replies are queued and not yet taken by the socket.
+    Writing,
+    /// No more replies will come: the sending side is shut and what still arrives is thrown away.
+    Closing,
+    /// The descriptor is closed and the connection is forgotten.
+    Closed,
+}
+
+impl ConnState {
+    /// All states, in the order of a connection's life.
+    pub const ALL: [Self; 7] = [
+        Self::Connecting,
+        Self::ReadingHeader,
+        Self::ReadingBody,
+        Self::Processing,
+        Self::Writing,
+        Self::Closing,
+        Self::Closed,
+    ];
+
+    /// The state's name in logs and documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "CONNECTING",
+            Self::ReadingHeader => "READING_HEADER",
+            Self::ReadingBody => "READING_BODY",
+            Self::Processing => "PROCESSING",
+            Self::Writing => "WRITING",
+            Self::Closing => "CLOSING",
+            Self::Closed => "CLOSED",
+        }
+    }
+
+    /// One sentence: what a connection in this state is doing.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Connecting => "accept() returned it; it has not sent a byte yet",
+            Self::ReadingHeader => "waits for the rest of a header line (or for its first byte)",
+            Self::ReadingBody => "has a whole header; waits for the rest of the body it announced",
+            Self::Processing => "waits for a request that is being worked on elsewhere",
+            Self::Writing => "has replies queued that the socket has not taken yet",
+            Self::Closing => {
+                "will get no more replies: sending side shut, late input is thrown away"
+            }
+            Self::Closed => "its descriptor is closed and the registry has forgotten it",
+        }
+    }
+}
+
+/// Something that happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Event {
+    /// The kernel reports input, an end of input or an error: `recv` will tell which.
+    Readable,
+    /// `recv` returned `EAGAIN`.
+    ReadWouldBlock,
+    /// A whole header line was read, and what it asks for has been noted.
+    HeaderComplete,
+    /// The announced body and its end of line were read (or thrown away, if it was too large).
+    BodyComplete,
+    /// The input can't be cut into requests any more; the error reply is queued.
+    FramingLost,
+    /// The result of a task has come back; its reply is queued.
+    TaskDone,
+    /// `send` took less than what is queued, or returned `EAGAIN`.
+    WriteWouldBlock,
+    /// `send` took the last queued byte.
+    WriteComplete,
+    /// `recv` returned 0: the peer will send no more, but may still read.
+    PeerShutdown,
+    /// `recv` or `send` failed: reset, broken pipe, or any other error of this socket.
+    PeerReset,
+    /// No byte moved either way for `--idle-timeout`.
+    IdleTimeout,
+    /// A request took longer than `--request-timeout` from its first byte to its last.
+    RequestTimeout,
+    /// Replies wait and the peer took none of them for `--idle-timeout`.
+    StallTimeout,
+    /// The server is stopping, and all that had arrived from this peer has been read.
+    Drain,
+    /// The server is stopping and has no more time.
+    DrainTimeout,
+    /// The time or the number of bytes for a graceful close is used up.
+    LingerOver,
+    /// The descriptor was closed.
+    FdClosed,
+}
+
+impl Event {
+    /// All events.
+    pub const ALL: [Self; 17] = [
+        Self::Readable,
+        Self::ReadWouldBlock,
+        Self::HeaderComplete,
+        Self::BodyComplete,
+        Self::FramingLost,
+        Self::TaskDone,
+        Self::WriteWouldBlock,
+        Self::WriteComplete,
+        Self::PeerShutdown,
+        Self::PeerReset,
+        Self::IdleTimeout,
+        Self::RequestTimeout,
+        Self::StallTimeout,
+        Self::Drain,
+        Self::DrainTimeout,
+        Self::LingerOver,
+        Self::FdClosed,
+    ];
+
+    /// The event's name in logs and documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Readable => "fd readable",
+            Self::ReadWouldBlock => "recv EAGAIN",
+            Self::HeaderComplete => "header complete",
+            Self::BodyComplete => "body complete",
+            Self::FramingLost => "framing lost",
+            Self::TaskDone => "task done",
+            Self::WriteWouldBlock => "send EAGAIN",
+            Self::WriteComplete => "write complete",
+            Self::PeerShutdown => "peer shut down",
+            Self::PeerReset => "error",
+            Self::IdleTimeout => "idle timeout",
+            Self::RequestTimeout => "request timeout",
+            Self::StallTimeout => "stall timeout",
+            Self::Drain => "drain",
+            Self::DrainTimeout => "drain timeout",
+            Self::LingerOver => "linger over",
+            Self::FdClosed => "fd closed",
+        }
+    }
+}
+
+/// What is left to do for the client: the first of these that applies, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Pending {
+    /// Replies are queued.
+    Replies,
+    /// Nothing is queued; a task is being worked on.
+    Task,
+    /// Nothing is queued; the rest of a body is awaited.
+    Body,
+    /// Nothing is queued; the next header is awaited.
+    Header,
+    /// Nothing is left, and the server takes no more input (after `quit`, lost framing, a drain).
+    Farewell,
+    /// Nothing is left, and the peer sends no more.
+    Nothing,
+}
+
+impl Pending {
+    /// All values, in order of precedence.
+    pub const ALL: [Self; 6] =
+        [Self::Replies, Self::Task, Self::Body, Self::Header, Self::Farewell, Self::Nothing];
+
+    /// The words that stand for it in a guard.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replies => "replies queued",
+            Self::Task => "task out",
+            Self::Body => "body awaited",
+            Self::Header => "header awaited",
+            Self::Farewell => "input cut",
+            Self::Nothing => "peer finished",
+        }
+    }
+}
+
+/// What a transition makes the runtime do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Call `recv` once, into the read buffer, and take the requests out of it.
+    Receive,
+    /// Call `recv` once and throw the bytes away.
+    Discard,
+    /// Keep everything as it is and watch for readability.
+    AwaitReadable,
+    /// Keep what is unsent and watch for writability.
+    AwaitWritable,
+    /// Keep everything as it is until the task's result comes.
+    AwaitTask,
+    /// Append the reply (or the task) to what is queued, in request order.
+    QueueReply,
+    /// Shut the sending side down, so that the peer sees the end, and start the linger clock.
+    ShutdownSend,
+    /// Close the descriptor.
+    CloseSocket,
+    /// Drop the connection's record: buffers and registry entry.
+    Remove,
+}
+
+impl Action {
+    /// The action in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Receive => "recv into the read buffer, parse",
+            Self::Discard => "recv and throw away",
+            Self::AwaitReadable => "keep the buffers, watch for readability",
+            Self::AwaitWritable => "keep the unsent bytes, watch for writability",
+            Self::AwaitTask => "wait for the result",
+            Self::QueueReply => "queue the reply, in request order",
+            Self::ShutdownSend => "shut the sending side down, linger",
+            Self::CloseSocket => "log, close the descriptor",
+            Self::Remove => "forget the connection",
+        }
+    }
+}
+
+/// One rule: in one of the states `from`, when `event` happens and what is left to do is one of
+/// `guard`, the connection moves to `to` and the runtime carries out `action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The states that the rule holds in.
+    pub from: &'static [ConnState],
+    /// What happened.
+    pub event: Event,
+    /// The rule holds for these values of [`Pending`], taken after the event was noted.
+    pub guard: &'static [Pending],
+    /// The next state.
+    pub to: ConnState,
+    /// What the runtime does.
+    pub action: Action,
+    /// Why it is so.
+    pub why: &'static str,
+}
+
+/// A set of cases that cannot come up, and the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Impossible {
+    /// In these states,
+    pub from: &'static [ConnState],
+    /// these events
+    pub events: &'static [Event],
+    /// with any of this left to do
+    pub guard: &'static [Pending],
+    /// cannot happen, because of this.
+    pub why: &'static str,
+}
+
+use Action::{
+    AwaitReadable, AwaitTask, AwaitWritable, CloseSocket, Discard, QueueReply, Receive, Remove,
+    ShutdownSend,
+};
+use ConnState::{Closed, Closing, Connecting, Processing, ReadingBody, ReadingHeader, Writing};
+use Event::{
+    BodyComplete, Drain, DrainTimeout, FdClosed, FramingLost, HeaderComplete, IdleTimeout,
+    LingerOver, PeerReset, PeerShutdown, ReadWouldBlock, Readable, RequestTimeout, StallTimeout,
+    TaskDone, WriteComplete, WriteWouldBlock,
+};
+use Pending::{Body, Farewell, Header, Nothing, Replies, Task};
+
+/// A guard that always holds.
+pub const ALWAYS: &[Pending] = &Pending::ALL;
+
+/// Every state but [`ConnState::Closed`]: the `ANY` of the model.
+pub const ANY: &[ConnState] =
+    &[Connecting, ReadingHeader, ReadingBody, Processing, Writing, Closing];
+
+const fn row(
+    from: &'static [ConnState],
+    event: Event,
+    guard: &'static [Pending],
+    to: ConnState,
+    action: Action,
+    why: &'static str,
+) -> Row {
+    Row { from, event, guard, to, action, why }
+}
+
+/// The transition table.
+#[rustfmt::skip]
+pub const TABLE: &[Row] = &[
+    //  from                            event            guard         to             action         why
+    row(&[Connecting],                  Readable,        ALWAYS,       ReadingHeader, Receive,       "the first bytes, or a hang-up, are there"),
+
+    row(&[ReadingHeader],               Readable,        ALWAYS,       ReadingHeader, Receive,       "more of the header, or of the next request"),
+    row(&[ReadingHeader],               ReadWouldBlock,  ALWAYS,       ReadingHeader, AwaitReadable, "not ready yet is not an error: what came so far is kept"),
+    row(&[ReadingHeader],               HeaderComplete,  &[Replies],   Writing,       QueueReply,    "a request without a body, or a bad one, is answered at once"),
+    row(&[ReadingHeader],               HeaderComplete,  &[Task],      Processing,    AwaitTask,     "CPU work has been handed to the executor"),
+    row(&[ReadingHeader],               HeaderComplete,  &[Body],      ReadingBody,   Receive,       "the header says how many bytes follow"),
+    row(&[ReadingHeader],               HeaderComplete,  &[Farewell],  Closing,       ShutdownSend,  "quit, and nothing is owed"),
+    row(&[ReadingHeader],               FramingLost,     &[Replies],   Writing,       QueueReply,    "the line is too long: one error reply, then the end"),
+
+    row(&[ReadingBody],                 Readable,        ALWAYS,       ReadingBody,   Receive,       "more of the body"),
+    row(&[ReadingBody],                 ReadWouldBlock,  ALWAYS,       ReadingBody,   AwaitReadable, "not ready yet is not an error: the partial body is kept"),
+    row(&[ReadingBody],                 BodyComplete,    &[Replies],   Writing,       QueueReply,    "the request is whole"),
+    row(&[ReadingBody],                 BodyComplete,    &[Header],    ReadingHeader, AwaitReadable, "an oversized body has passed; its error reply left long ago"),
+    row(&[ReadingBody],                 FramingLost,     &[Replies],   Writing,       QueueReply,    "the body does not end where the header said: one error reply, then the end"),
+
+    row(&[Processing],                  Readable,        ALWAYS,       Processing,    Receive,       "what comes meanwhile waits in the read buffer; a reset shows at once"),
+    row(&[Processing],                  ReadWouldBlock,  ALWAYS,       Processing,    AwaitTask,     "nothing has come meanwhile"),
+    row(&[Processing],                  TaskDone,        &[Replies],   Writing,       QueueReply,    "the result is the reply"),
+    row(&[Processing],                  PeerShutdown,    ALWAYS,       Processing,    AwaitTask,     "half-close: the reply is still owed"),
+    row(&[Processing],                  Drain,           ALWAYS,       Processing,    AwaitTask,     "the request had arrived whole: it is answered"),
+
+    row(&[Writing],                     Readable,        ALWAYS,       Writing,       Receive,       "pipelined requests are read while replies wait"),
+    row(&[Writing],                     ReadWouldBlock,  ALWAYS,       Writing,       AwaitWritable, "nothing more has come; the replies still wait"),
+    row(&[Writing],                     HeaderComplete,  ALWAYS,       Writing,       QueueReply,    "the next pipelined request: its reply goes behind the others"),
+    row(&[Writing],                     BodyComplete,    ALWAYS,       Writing,       QueueReply,    "the next pipelined request is whole"),
+    row(&[Writing],                     FramingLost,     ALWAYS,       Writing,       QueueReply,    "one error reply behind the others, then the end"),
+    row(&[Writing],                     TaskDone,        ALWAYS,       Writing,       QueueReply,    "the result goes behind the replies before it"),
+    row(&[Writing],                     WriteWouldBlock, ALWAYS,       Writing,       AwaitWritable, "the socket is full: the rest is kept and retried when it has room"),
+    row(&[Writing],                     WriteComplete,   &[Header],    ReadingHeader, AwaitReadable, "keep-alive: the next request may come"),
+    row(&[Writing],                     WriteComplete,   &[Body],      ReadingBody,   AwaitReadable, "the next request has begun already"),
+    row(&[Writing],                     WriteComplete,   &[Task],      Processing,    AwaitTask,     "an earlier task is still out"),
+    row(&[Writing],                     WriteComplete,   &[Farewell],  Closing,       ShutdownSend,  "the last reply is out: say so, then let late input run dry"),
+    row(&[Writing],                     WriteComplete,   &[Nothing],   Closing,       CloseSocket,   "half-close: every reply is out and nothing more can come"),
+    row(&[Writing],                     PeerShutdown,    ALWAYS,       Writing,       AwaitWritable, "half-close: what is queued is still owed"),
+    row(&[Writing],                     Drain,           ALWAYS,       Writing,       AwaitWritable, "what is queued is still owed"),
+
+    row(&[ReadingHeader, ReadingBody],  PeerShutdown,    ALWAYS,       Closing,       CloseSocket,   "nothing is owed; an incomplete request is dropped silently"),
+    row(&[Connecting, ReadingHeader, ReadingBody], Drain, ALWAYS,      Closing,       CloseSocket,   "idle, or in the middle of a request: nothing is owed"),
+
+    row(&[Closing],                     Readable,        ALWAYS,       Closing,       Discard,       "unread input would turn the close into a reset that destroys the last reply"),
+    row(&[Closing],                     ReadWouldBlock,  ALWAYS,       Closing,       AwaitReadable, "the peer has not closed yet"),
+    row(&[Closing],                     PeerShutdown,    ALWAYS,       Closing,       CloseSocket,   "both sides are done"),
+    row(&[Closing],                     LingerOver,      ALWAYS,       Closing,       CloseSocket,   "the peer had 2 s and 1 MiB to finish"),
+    row(&[Closing],                     Drain,           ALWAYS,       Closing,       AwaitReadable, "it is on its way out already"),
+
+    row(ANY,                            PeerReset,       ALWAYS,       Closing,       CloseSocket,   "there is nobody left to talk to"),
+    row(&[Connecting, ReadingHeader, ReadingBody], IdleTimeout, ALWAYS, Closing,      CloseSocket,   "nothing moved for too long"),
+    row(&[ReadingHeader, ReadingBody, Writing], RequestTimeout, ALWAYS, Closing,      CloseSocket,   "the request trickles in too slowly"),
+    row(&[Writing],                     StallTimeout,    ALWAYS,       Closing,       CloseSocket,   "the peer takes nothing of what it asked for"),
+    row(ANY,                            DrainTimeout,    ALWAYS,       Closing,       CloseSocket,   "the server can wait no longer"),
+    row(&[Closing],                     FdClosed,        ALWAYS,       Closed,        Remove,        "the end"),
+];
+
+const fn never(
+    from: &'static [ConnState],
+    events: &'static [Event],
+    guard: &'static [Pending],
+    why: &'static str,
+) -> Impossible {
+    Impossible { from, events, guard, why }
+}
+
+/// What the table leaves out, and why it cannot happen.
+#[rustfmt::skip]
+pub const IMPOSSIBLE: &[Impossible] = &[
+    never(&[Connecting], &[ReadWouldBlock, HeaderComplete, BodyComplete, FramingLost, PeerShutdown], ALWAYS,
+        "recv is called only after `fd readable`, which leaves this state"),
+    never(&[Connecting, ReadingHeader, ReadingBody, Processing], &[WriteWouldBlock, WriteComplete], ALWAYS,
+        "send is called only while replies are queued, and then the state is WRITING"),
+    never(&[Connecting, ReadingHeader, ReadingBody, Closing], &[TaskDone], ALWAYS,
+        "no task is out; a result that comes after the client has left finds no connection"),
+    never(&[Connecting], &[RequestTimeout], ALWAYS, "the clock of a request starts with its first byte"),
+    never(&[Connecting, ReadingHeader, ReadingBody, Processing], &[StallTimeout], ALWAYS, "nothing is queued"),
+    never(&[ReadingHeader], &[HeaderComplete], &[Header, Nothing],
+        "every header asks for a reply, a task, a body or the end, and input that has ended completes nothing"),
+    never(&[ReadingHeader], &[BodyComplete], ALWAYS, "no body is awaited"),
+    never(&[ReadingHeader, ReadingBody], &[FramingLost], &[Task, Body, Header, Farewell, Nothing],
+        "the error reply has just been queued"),
+    never(&[ReadingBody], &[HeaderComplete], ALWAYS, "what comes is body until it is complete"),
+    never(&[ReadingBody], &[BodyComplete], &[Task, Body, Farewell, Nothing],
+        "a whole body is echoed or was skipped; it starts no task and ends nothing"),
+    never(&[Processing], &[HeaderComplete, BodyComplete, FramingLost], ALWAYS,
+        "requests behind a task wait in the read buffer, unparsed"),
+    never(&[Processing], &[TaskDone], &[Task, Body, Header, Farewell, Nothing], "the result has just been queued"),
+    never(&[Processing], &[IdleTimeout, RequestTimeout], ALWAYS,
+        "a connection whose request is being worked on is not idle, and its clocks stand still"),
+    never(&[Writing], &[WriteComplete], &[Replies], "complete means that nothing is queued"),
+    never(&[Writing], &[IdleTimeout], ALWAYS, "the clock of a stalled reader never runs out later"),
+    never(&[Closing], &[HeaderComplete, BodyComplete, FramingLost, WriteWouldBlock, WriteComplete], ALWAYS,
+        "what arrives is thrown away unparsed, and nothing is sent"),
+    never(&[Closing], &[IdleTimeout, RequestTimeout, StallTimeout], ALWAYS, "the linger clock runs instead"),
+    never(&[Connecting, ReadingHeader, ReadingBody, Processing, Writing], &[LingerOver], ALWAYS,
+        "the linger clock runs only in CLOSING"),
+    never(&[Connecting, ReadingHeader, ReadingBody, Processing, Writing], &[FdClosed], ALWAYS,
+        "a descriptor is closed only from CLOSING"),
+    never(&[Closed], &Event::ALL, ALWAYS, "the descriptor is gone: nobody reports events for it"),
+];
+
+/// For each state, event and pending work, one more than the number of its row; 0 for none.
+const INDEX: [[[u8; Pending::ALL.len()]; Event::ALL.len()]; ConnState::ALL.len()] = {
+    let mut index = [[[0; Pending::ALL.len()]; Event::ALL.len()]; ConnState::ALL.len()];
+    let mut r = 0;
+    while r < TABLE.len() {
+        let row = &TABLE[r];
+        let mut f = 0;
+        while f < row.from.len() {
+            let mut g = 0;
+            while g < row.guard.len() {
+                let cell =
+                    &mut index[row.from[f] as usize][row.event as usize][row.guard[g] as usize];
+                assert!(*cell == 0, "two rows of the table cover the same case");
+                *cell = r as u8 + 1;
+                g += 1;
+            }
+            f += 1;
+        }
+        r += 1;
+    }
+    index
+};
+
+/// Finds the row for `event` in state `from` with `pending` left to do; `None` if the case is
+/// [`IMPOSSIBLE`]. One array access.
+#[must_use]
+pub fn lookup(from: ConnState, event: Event, pending: Pending) -> Option<&'static Row> {
+    let row = INDEX[from as usize][event as usize][pending as usize];
+    TABLE.get(usize::from(row).wrapping_sub(1))
+}
+
+/// Formats a guard: `always`, or the conditions joined by `or`.
+#[must_use]
+pub fn guard_name(guard: &[Pending]) -> String {
+    if guard.len() == Pending::ALL.len() {
+        return "always".to_owned();
+    }
+    guard.iter().map(|pending| pending.name()).collect::<Vec<_>>().join(" or ")
+}
+
+impl fmt::Display for ConnState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
