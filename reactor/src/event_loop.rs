@@ -1,0 +1,259 @@
+//! Wait, dispatch, resume, expire, repeat.
+
+use crate::deadlines::Deadlines;
+use crate::listener::{Accepted, Listener};
+use crate::poller::{Poller, Ready, Watched};
+use crate::signals::Signals;
+use crate::socket::Socket;
+use conn_core::connection::{Connection, Fate, Turn};
+use conn_core::registry::{Change, ConnId, ConnectionRegistry};
+use conn_core::service::Executor;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+use tracing::{debug, info, warn};
+
+/// How long the listener is left alone after descriptors have run out, if none becomes free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a client that can't be served is told.
+const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
+
+/// A server: one thread, one loop, any number of clients.
+#[derive(Debug)]
+pub struct EventLoop<P, E> {
+    poller: P,
+    signals: Signals,
+    /// `None` once the server drains.
+    listener: Option<Listener>,
+    /// Set while descriptors have run out: when to try again.
+    accept_again_at: Option<Instant>,
+    registry: ConnectionRegistry<Socket>,
+    max_connections: usize,
+    deadlines: Deadlines,
+    /// Connections with requests left from the last turn.
+    again: Vec<RawFd>,
+    drain_timeout: Duration,
+    /// Set once the server drains: when it gives up.
+    drain_until: Option<Instant>,
+    /// What a visit to a connection needs. Apart from the registry, so that both can be borrowed.
+    turn: Turn<E>,
+}
+
+impl<P: Poller, E: Executor> EventLoop<P, E> {
+    /// A loop that is ready to run.
+    pub fn new(
+        poller: P,
+        signals: Signals,
+        listener: Listener,
+        max_connections: usize,
+        drain_timeout: Duration,
+        turn: Turn<E>,
+    ) -> Self {
+        Self {
+            poller,
+            signals,
+            listener: Some(listener),
+            accept_again_at: None,
+            registry: ConnectionRegistry::default(),
+            max_connections,
+            deadlines: Deadlines::new(turn.now),
+            again: Vec::new(),
+            drain_timeout,
+            drain_until: None,
+            turn,
+        }
+    }
+
+    /// Serves until a signal has come and every client that was owed something has been answered,
+    /// or the time for that is over.
+    ///
+    /// # Errors
+    /// The listener, the poller or the signals' pipe failed. A client's failure ends that client.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut ready = Vec::new();
+        let mut due = Vec::new();
+        let mut changes = Vec::new();
+        while self.drain_until.is_none() || !self.registry.is_empty() {
+            self.wait(&mut ready, &mut changes)?;
+            self.turn.now = Instant::now();
+            self.turn.stats.loop_iterations += 1;
+
+            self.dispatch(&ready)?;
+            self.expire(&mut due);
+        }
+        info!("drained: every connection is closed");
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        ready: &mut Vec<Ready>,
+        changes: &mut Vec<(RawFd, Change)>,
+    ) -> io::Result<()> {
+        self.registry.changes(changes);
+        // Out of descriptors, a listener that is watched would be ready in every turn: a spin.
+        let listener = self.listener.as_ref().filter(|_| self.accept_again_at.is_none());
+        let signals = self.signals.as_fd();
+        let fixed = [signals, listener.map_or(signals, AsFd::as_fd)];
+        let watched = Watched {
+            fixed: &fixed[..1 + usize::from(listener.is_some())],
+            registry: &self.registry,
+            changes,
+        };
+        let timeout = if self.again.is_empty() {
+            [self.deadlines.next(), self.accept_again_at, self.drain_until]
+                .into_iter()
+                .flatten()
+                .min()
+                .map(|at| at.saturating_duration_since(Instant::now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        self.poller.wait(&watched, timeout, ready)
+    }
+
+    /// Visits whoever is ready. Connections come first and newcomers last, so that what was reported
+    /// for a descriptor can't reach a newcomer who was given the same number.
+    fn dispatch(&mut self, ready: &[Ready]) -> io::Result<()> {
+        let signals = self.signals.as_fd().as_raw_fd();
+        let listener = self.listener.as_ref().map(|listener| listener.as_fd().as_raw_fd());
+        let (mut signalled, mut newcomers) = (false, false);
+        let again = std::mem::take(&mut self.again);
+        for event in ready {
+            if event.fd == signals {
+                signalled = true;
+            } else if Some(event.fd) == listener {
+                newcomers = true;
+            } else {
+                self.serve(*event);
+            }
+        }
+        for fd in again {
+            if let Some(conn) = self.registry.get_mut(fd) {
+                let fate = conn.resume(&mut self.turn);
+                self.settle(fd, fate);
+            }
+        }
+        if newcomers {
+            self.accept()?;
+        }
+        if signalled && self.signals.take()? && self.drain_until.is_none() {
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, event: Ready) {
+        let Some(conn) = self.registry.get_mut(event.fd) else { return };
+        let mut fate = Fate::Wait;
+        if event.writable {
+            fate = conn.on_writable(&mut self.turn);
+        }
+        if event.readable && fate != Fate::Close {
+            fate = conn.on_readable(&mut self.turn);
+        }
+        self.settle(event.fd, fate);
+    }
+
+    /// Does what a visit said is to be done next.
+    fn settle(&mut self, fd: RawFd, fate: Fate) {
+        match fate {
+            Fate::Wait => {}
+            Fate::Again => self.again.push(fd),
+            Fate::Close => {
+                if let Some(conn) = self.registry.remove(fd) {
+                    conn.close();
+                    self.turn.stats.curr_connections -= 1;
+                    // A descriptor has become free: somebody may be waiting for it.
+                    self.accept_again_at = self.accept_again_at.map(|_| self.turn.now);
+                }
+                return;
+            }
+        }
+        if let Some(conn) = self.registry.get(fd)
+            && let Some(at) = conn.deadline(self.turn.now, &self.turn.limits)
+        {
+            self.deadlines.arm(fd, at, self.turn.now);
+        }
+    }
+
+    /// Accepts everybody who waits.
+    fn accept(&mut self) -> io::Result<()> {
+        while let Some(listener) = &self.listener {
+            match listener.accept()? {
+                Accepted::Client(socket) => self.admit(socket),
+                Accepted::WouldBlock => break,
+                Accepted::Exhausted(error) => {
+                    if self.accept_again_at.is_none() {
+                        warn!(%error, "cannot accept: newcomers wait until a descriptor is free");
+                    }
+                    self.accept_again_at = Some(self.turn.now + ACCEPT_PAUSE);
+                    return Ok(());
+                }
+            }
+        }
+        self.accept_again_at = None;
+        Ok(())
+    }
+
+    fn admit(&mut self, mut socket: Socket) {
+        let fd = socket.as_fd().as_raw_fd();
+        self.turn.stats.total_connections += 1;
+        let unwatchable = P::FD_LIMIT.is_some_and(|limit| fd >= limit);
+        if unwatchable || self.registry.len() >= self.max_connections {
+            self.turn.stats.rejected_connections += 1;
+            warn!(fd, connections = self.registry.len(), "refused: too many connections");
+            // Best effort: the socket is new, so its buffer has room for one line.
+            let _ = socket.write(REFUSAL);
+            return;
+        }
+        let id = ConnId(self.turn.stats.total_connections);
+        debug!(conn = id.0, fd, "accepted");
+        self.registry.add(Connection::new(id, fd, socket, self.turn.now));
+        self.turn.stats.curr_connections += 1;
+        self.settle(fd, Fate::Wait);
+    }
+
+    /// Looks at the clocks that are due. Comes after dispatch: what had arrived in time has been
+    /// read by now.
+    fn expire(&mut self, due: &mut Vec<RawFd>) {
+        self.deadlines.expire(self.turn.now, due);
+        for fd in due.drain(..) {
+            if let Some(conn) = self.registry.get_mut(fd) {
+                let fate = conn.check_deadlines(&mut self.turn);
+                self.settle(fd, fate);
+            }
+        }
+        if self.accept_again_at.is_some_and(|at| at <= self.turn.now) {
+            // Watched again from the next turn on; if nothing is free, that costs one accept.
+            self.accept_again_at = None;
+        }
+        if self.drain_until.is_some_and(|until| until <= self.turn.now) {
+            warn!(connections = self.registry.len(), "drain timed out: giving up on the rest");
+            self.visit_all(Connection::abandon);
+        }
+    }
+
+    /// Takes no more clients and no more input, and goes on until nobody is owed anything.
+    fn drain(&mut self) -> io::Result<()> {
+        // Who has connected is served, even if nobody has had the time to accept.
+        self.accept()?;
+        self.listener = None;
+        self.accept_again_at = None;
+        self.drain_until = Some(self.turn.now + self.drain_timeout);
+        info!(connections = self.registry.len(), "signal received: draining");
+        self.visit_all(Connection::begin_drain);
+        Ok(())
+    }
+
+    fn visit_all(&mut self, visit: impl Fn(&mut Connection<Socket>, &mut Turn<E>) -> Fate) {
+        let fds: Vec<RawFd> = self.registry.iter().map(Connection::fd).collect();
+        for fd in fds {
+            if let Some(conn) = self.registry.get_mut(fd) {
+                let fate = visit(conn, &mut self.turn);
+                self.settle(fd, fate);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! From options to a running server, and from its end to an exit status.
+
+use crate::cli::ServerOptions;
+use crate::event_loop::EventLoop;
+use crate::inline::Inline;
+use crate::listener::Listener;
+use crate::logging;
+use crate::poller::Poller;
+use crate::signals::Signals;
+use anyhow::{Context, Result};
+use conn_core::connection::{Scratch, Turn};
+use conn_core::stats::{ServerInfo, Stats};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// The default of `--max-connections` where the mechanism has no limit of its own.
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// Serves until a signal ends it. Status 0 after a drain; 1 with one line on standard error if the
+/// server can't start or its loop fails.
+pub fn serve<P: Poller>(options: &ServerOptions, poller: P) -> ExitCode {
+    logging::start();
+    logging::quiet_requested_panics();
+    match start(options, poller).and_then(|event_loop| Ok(event_loop.run()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start<P: Poller>(options: &ServerOptions, poller: P) -> Result<EventLoop<P, Inline>> {
+    raise_descriptor_limit();
+    let signals = Signals::install().context("cannot install signal handlers")?;
+    let listener =
+        listen(options).with_context(|| format!("cannot listen on {}", options.endpoint()))?;
+    let address = listener.local_addr()?;
+    let max_connections = options.max_connections.map_or_else(
+        || P::FD_LIMIT.map_or(MAX_CONNECTIONS, |limit| limit as usize - open_descriptors()),
+        |limit| limit as usize,
+    );
+    let now = Instant::now();
+    let turn = Turn {
+        now,
+        limits: options.limits(),
+        stats: Stats::default(),
+        info: ServerInfo {
+            pid: std::process::id(),
+            started: now,
+            mechanism: P::MECHANISM,
+            threads: 1,
+        },
+        executor: Inline,
+        scratch: Scratch::default(),
+    };
+    let event_loop =
+        EventLoop::new(poller, signals, listener, max_connections, options.drain_timeout, turn);
+    // Only now: whoever reads this line may connect, or send a signal.
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {address}")
+        .and_then(|()| stdout.flush())
+        .context("cannot write to standard output")?;
+    Ok(event_loop)
+}
+
+/// Listens on the first address of the host that can be listened on.
+fn listen(options: &ServerOptions) -> io::Result<Listener> {
+    let mut last_error = None;
+    for address in (options.host.as_str(), options.port).to_socket_addrs()? {
+        match Listener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    Err(last_error.unwrap_or_else(|| io::Error::other("the name has no address")))
+}
+
+/// A loop serves as many clients as it may have descriptors, so it takes all that it may have.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Not being allowed to is no reason not to serve.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// How many descriptors are open already: standard streams, listener, signals, what was inherited.
+fn open_descriptors() -> usize {
+    // Reading the folder opens one more, which is closed again.
+    std::fs::read_dir("/proc/self/fd").map_or(8, |entries| entries.count().saturating_sub(1))
+}
