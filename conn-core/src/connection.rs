@@ -108,9 +108,11 @@ enum Input {
     Open,
     /// The server drains: this many bytes had arrived, and only those still count.
     Last(usize),
+    /// The peer sends no more; what it sent before is still to be understood.
+    Ending,
     /// The server takes no more.
     Cut,
-    /// The peer sends no more.
+    /// The peer sends no more, and all that it sent is understood.
     Ended,
 }
 
@@ -195,6 +197,11 @@ impl<S> Connection<S> {
         &self.stream
     }
 
+    /// The socket, for a test that goes on writing its script.
+    pub fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// The phase that the connection is in.
     pub fn state(&self) -> ConnState {
         self.state
@@ -252,7 +259,7 @@ impl<S> Connection<S> {
         }
         match (self.input, self.decoder.frame()) {
             (Input::Cut, _) => Pending::Farewell,
-            (Input::Ended, _) if self.backlog == Backlog::Fragment => Pending::Nothing,
+            (Input::Ended, _) => Pending::Nothing,
             (_, Frame::Header) => Pending::Header,
             (_, Frame::Body(_) | Frame::Skip(_)) => Pending::Body,
         }

@@ -81,7 +81,7 @@ impl<S: Stream> Connection<S> {
             if conn.input == Input::Open {
                 conn.input = Input::Last(conn.stream.unread().unwrap_or(0));
             }
-            conn.cut_input_if_drained();
+            conn.end_input_if_reached();
         })
     }
 
@@ -131,11 +131,11 @@ impl<S: Stream> Connection<S> {
                 if matches!(self.input, Input::Last(_)) {
                     self.input = Input::Last(0);
                 }
-                self.cut_input_if_drained();
+                self.end_input_if_reached();
             }
             Received::End => {
-                self.input = Input::Ended;
-                self.apply(Event::PeerShutdown);
+                self.input = Input::Ending;
+                self.end_input_if_reached();
             }
             Received::Failed(error) => self.lost(&error),
         }
@@ -179,7 +179,7 @@ impl<S: Stream> Connection<S> {
         } else {
             self.request_start.get_or_insert(turn.now);
         }
-        self.cut_input_if_drained();
+        self.end_input_if_reached();
         // A socket that was full stays so until the kernel says otherwise.
         if self.state == ConnState::Writing && self.stall.is_none() {
             self.flush(turn);
@@ -305,12 +305,16 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Ends the input once all that had arrived before a drain has been read and understood.
-    fn cut_input_if_drained(&mut self) {
-        if self.input == Input::Last(0) && self.backlog == Backlog::Fragment {
-            self.input = Input::Cut;
-            self.apply(Event::Drain);
-        }
+    /// Ends the input once all of it that counts has been read and understood.
+    fn end_input_if_reached(&mut self) {
+        let (ended, event) = match self.input {
+            _ if self.backlog == Backlog::Requests => return,
+            Input::Last(0) => (Input::Cut, Event::Drain),
+            Input::Ending => (Input::Ended, Event::PeerShutdown),
+            Input::Last(_) | Input::Open | Input::Cut | Input::Ended => return,
+        };
+        self.input = ended;
+        self.apply(event);
     }
 
     fn shutdown_send(&mut self, now: Instant) {

@@ -1,0 +1,146 @@
+//! Each clock runs out when it should, not before, and only for whom it should. Time is an argument.
+
+use crate::common::{Recv, Scheduled, Scripted, Send, run, small_limits, turn};
+use conn_core::connection::{Connection, Fate, Turn};
+use conn_core::policy::{LINGER_BYTES, LINGER_TIME};
+use conn_core::registry::ConnId;
+use conn_core::service::Outcome;
+use conn_core::state::ConnState;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+const S: Duration = Duration::from_secs(1);
+
+/// A connection whose peer has sent `input`, at time 0 of the returned turn.
+fn after(input: &str, send: &[Send], elsewhere: bool) -> (Connection<Scripted>, Turn<Scheduled>) {
+    let mut recv = VecDeque::new();
+    if !input.is_empty() {
+        recv.push_back(Recv::Bytes(input.as_bytes().to_vec()));
+    }
+    let stream = Scripted { recv, send: send.iter().copied().collect(), ..Scripted::default() };
+    let mut turn = turn(small_limits(), VecDeque::from([elsewhere]));
+    let mut conn = Connection::new(ConnId(1), 7, stream, turn.now);
+    if !input.is_empty() {
+        conn.on_readable(&mut turn);
+    }
+    (conn, turn)
+}
+
+fn fate_after(conn: &mut Connection<Scripted>, turn: &mut Turn<Scheduled>, wait: Duration) -> Fate {
+    turn.now += wait;
+    conn.check_deadlines(turn)
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_the_idle_timeout() {
+    for input in ["", "mn\n"] {
+        let (mut conn, mut turn) = after(input, &[], false);
+        assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
+        assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+        assert_eq!(turn.stats.timeouts, 1);
+    }
+}
+
+#[test]
+fn one_byte_now_and_then_does_not_extend_a_request() {
+    let (mut conn, mut turn) = after("echo 100\n", &[], false);
+    for _ in 0..29 {
+        turn.now += S;
+        conn = with_input(conn, "x", &mut turn);
+        assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
+    }
+    assert_eq!(conn.state(), ConnState::ReadingBody);
+    assert_eq!(conn.frame_bytes_remaining(), 100 - 29);
+    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+}
+
+#[test]
+fn the_clock_of_a_request_starts_with_its_own_first_byte() {
+    let (mut conn, mut turn) = after("mn\n", &[], false);
+    turn.now += 29 * S;
+    conn = with_input(conn, "m", &mut turn);
+    assert_eq!(fate_after(&mut conn, &mut turn, 29 * S), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+}
+
+#[test]
+fn a_client_is_not_blamed_for_input_that_waits_in_the_kernel() {
+    let (mut conn, mut turn) = after("m", &[], false);
+    let mut conn = {
+        turn.now += 31 * S;
+        push(&mut conn, "n\n");
+        conn
+    };
+    assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait, "its last byte has arrived");
+    assert_eq!(run(&mut conn, &mut turn), Fate::Wait);
+    assert_eq!(conn.stream().sent, b"MN\r\n");
+}
+
+#[test]
+fn a_request_that_is_worked_on_is_not_idle() {
+    let (mut conn, mut turn) = after("compute 1\n", &[], true);
+    assert_eq!(conn.state(), ConnState::Processing);
+    assert_eq!(fate_after(&mut conn, &mut turn, 3600 * S), Fate::Wait);
+    assert_eq!(conn.on_task_done(&Outcome::Burned(1), &mut turn), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_closed_even_if_it_keeps_sending() {
+    let blocked = [Send::UpTo(1), Send::WouldBlock, Send::WouldBlock, Send::WouldBlock];
+    let (mut conn, mut turn) = after("mn\n", &blocked, false);
+    assert_eq!(conn.state(), ConnState::Writing);
+    // The first look notes how far the peer is; the clock runs from there.
+    assert_eq!(fate_after(&mut conn, &mut turn, Duration::ZERO), Fate::Wait);
+    turn.now += 59 * S;
+    conn = with_input(conn, "mn\n", &mut turn);
+    assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+    assert_eq!(turn.stats.timeouts, 1);
+}
+
+#[test]
+fn a_reader_that_takes_a_little_now_and_then_survives() {
+    let (mut conn, mut turn) = after("compute 1\n", &[Send::UpTo(1); 40], false);
+    for _ in 0..30 {
+        turn.now += 50 * S;
+        assert_eq!(conn.on_writable(&mut turn), Fate::Wait);
+        assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
+    }
+    assert_eq!(conn.state(), ConnState::Writing);
+}
+
+#[test]
+fn a_graceful_close_ends_after_two_seconds() {
+    let (mut conn, mut turn) = after("quit\n", &[], false);
+    assert_eq!(conn.state(), ConnState::Closing);
+    assert_eq!(fate_after(&mut conn, &mut turn, LINGER_TIME - S), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+    assert_eq!(turn.stats.timeouts, 0, "that was no time-out");
+}
+
+#[test]
+fn a_graceful_close_ends_after_a_mebibyte() {
+    let (mut conn, mut turn) = after("quit\n", &[], false);
+    let half = "x".repeat(LINGER_BYTES as usize / 2);
+    push(&mut conn, &half);
+    assert_eq!(run(&mut conn, &mut turn), Fate::Wait);
+    push(&mut conn, &half);
+    assert_eq!(run(&mut conn, &mut turn), Fate::Close);
+    assert_eq!(turn.stats.bytes_read, 5 + LINGER_BYTES);
+}
+
+fn push(conn: &mut Connection<Scripted>, input: &str) {
+    conn.stream_mut().recv.push_back(Recv::Bytes(input.as_bytes().to_vec()));
+}
+
+fn with_input(
+    mut conn: Connection<Scripted>,
+    input: &str,
+    turn: &mut Turn<Scheduled>,
+) -> Connection<Scripted> {
+    push(&mut conn, input);
+    conn.on_readable(turn);
+    conn
+}

@@ -1,0 +1,7 @@
+//! Tests of the model as a whole. One binary, a line for each subject.
+
+mod any_split;
+mod clocks;
+mod common;
+mod registry;
+mod transition_table;
