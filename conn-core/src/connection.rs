@@ -229,24 +229,29 @@ impl<S> Connection<S> {
 
     /// What the kernel should watch this connection for.
     pub fn interest(&self) -> Interest {
-        let takes_input =
-            self.backlog == Backlog::Fragment && matches!(self.input, Input::Open | Input::Last(_));
-        match self.state {
+        let read = match self.state {
             ConnState::Connecting | ConnState::ReadingHeader | ConnState::ReadingBody => {
-                Interest { read: takes_input, write: false }
+                self.takes_requests()
             }
             // Read ahead, so that a reset is noticed, but not without bound.
-            ConnState::Processing => Interest {
-                read: matches!(self.input, Input::Open | Input::Last(_))
-                    && self.read_buf.len() < READ_BUDGET,
-                write: false,
-            },
-            ConnState::Writing => {
-                Interest { read: takes_input && self.tasks_out == 0, write: true }
+            ConnState::Processing => {
+                matches!(self.input, Input::Open | Input::Last(_))
+                    && self.read_buf.len() < READ_BUDGET
             }
-            ConnState::Closing => Interest { read: true, write: false },
-            ConnState::Closed => Interest::default(),
-        }
+            // What comes after the end of the input is thrown away, so that a client that sends
+            // all before it reads anything gets to reading.
+            ConnState::Writing => self.takes_requests() || self.input == Input::Cut,
+            ConnState::Closing => true,
+            ConnState::Closed => false,
+        };
+        Interest { read, write: self.state == ConnState::Writing }
+    }
+
+    /// Whether the next bytes from the peer would be parsed at once.
+    fn takes_requests(&self) -> bool {
+        self.backlog == Backlog::Fragment
+            && self.tasks_out == 0
+            && matches!(self.input, Input::Open | Input::Last(_))
     }
 
     /// What is left to do for the client.

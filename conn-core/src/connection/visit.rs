@@ -173,13 +173,14 @@ impl<S: Stream> Connection<S> {
 
     /// After the requests: note what is still missing, and send the replies.
     fn answer<E: Executor>(&mut self, turn: &mut Turn<E>) {
-        let mid_request = !self.read_buf.is_empty() || self.decoder.frame() != Frame::Header;
-        if self.backlog == Backlog::Requests || self.tasks_out > 0 || !mid_request {
-            self.request_start = None;
-        } else {
-            self.request_start.get_or_insert(turn.now);
-        }
         self.end_input_if_reached();
+        let mid_request = !self.read_buf.is_empty() || self.decoder.frame() != Frame::Header;
+        // The clock of a request runs only while its own bytes are waited for.
+        if mid_request && self.takes_requests() {
+            self.request_start.get_or_insert(turn.now);
+        } else {
+            self.request_start = None;
+        }
         // A socket that was full stays so until the kernel says otherwise.
         if self.state == ConnState::Writing && self.stall.is_none() {
             self.flush(turn);

@@ -1,7 +1,7 @@
 //! Each clock runs out when it should, not before, and only for whom it should. Time is an argument.
 
 use crate::common::{Recv, Scheduled, Scripted, Send, run, small_limits, turn};
-use conn_core::connection::{Connection, Fate, Turn};
+use conn_core::connection::{Connection, Fate, Stream, Turn};
 use conn_core::policy::{LINGER_BYTES, LINGER_TIME};
 use conn_core::registry::ConnId;
 use conn_core::service::Outcome;
@@ -109,6 +109,23 @@ fn a_reader_that_takes_a_little_now_and_then_survives() {
         assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
     }
     assert_eq!(conn.state(), ConnState::Writing);
+}
+
+#[test]
+fn a_client_whose_framing_is_lost_has_no_request_clock_any_more() {
+    let blocked = [Send::UpTo(1), Send::WouldBlock, Send::WouldBlock];
+    let (mut conn, mut turn) = after("echo 3\nabcdef", &blocked, false);
+    assert_eq!(fate_after(&mut conn, &mut turn, Duration::ZERO), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, 40 * S), Fate::Wait, "the reply is still owed");
+    // What it goes on sending is thrown away meanwhile, so that it comes to reading the reply.
+    let mut conn = with_input(conn, &"x".repeat(1 << 20), &mut turn);
+    while conn.stream().unread().is_ok_and(|unread| unread > 0) {
+        assert_eq!(conn.on_readable(&mut turn), Fate::Wait);
+    }
+    conn.stream_mut().send.clear();
+    assert_eq!(conn.on_writable(&mut turn), Fate::Wait);
+    assert_eq!(conn.stream().sent, b"CLIENT_ERROR bad data chunk\r\n");
+    assert_eq!(conn.state(), ConnState::Closing);
 }
 
 #[test]
