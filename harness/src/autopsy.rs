@@ -1,0 +1,94 @@
+//! The state of a server at the moment of a failure, before anything is ended.
+
+use crate::inspect::{Process, TcpState};
+use crate::process::{OwnedProcess, describe};
+use crate::verdict::Stop;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Lines of the log that are shown.
+const LOG_LINES: usize = 10;
+/// Sockets that are shown one by one.
+const SOCKETS: usize = 10;
+/// How long a process that may be dying is given to be seen dead.
+const DYING: Duration = Duration::from_millis(30);
+
+/// What one server was doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerAutopsy {
+    /// How it was started.
+    pub command: String,
+    /// Alive, or how it ended.
+    pub state: String,
+    /// One line per thread.
+    pub threads: Vec<String>,
+    /// The sockets that held bytes.
+    pub sockets: Vec<String>,
+    /// The last lines of its log (standard error).
+    pub log: Vec<String>,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+/// Examines a server: its pid if it is known, and its process if the harness started it.
+pub(crate) fn examine(
+    command: &str,
+    pid: Option<i32>,
+    process: Option<&OwnedProcess>,
+) -> ServerAutopsy {
+    let status = process.and_then(|process| process.wait(DYING));
+    let mut autopsy = ServerAutopsy {
+        command: command.to_owned(),
+        state: String::new(),
+        threads: Vec::new(),
+        sockets: Vec::new(),
+        log: Vec::new(),
+        ended: status.is_some(),
+    };
+    match (status, pid) {
+        (Some(status), _) => {
+            if let Some(process) = process {
+                process.stderr.wait_for_end(DYING);
+            }
+            autopsy.state = describe(status);
+        }
+        (None, None) => "its process id is not known".clone_into(&mut autopsy.state),
+        (None, Some(pid)) => {
+            autopsy.state = format!("alive, pid {pid}");
+            if let Err(problem) = look_inside(pid, &mut autopsy) {
+                autopsy.state = format!("{}; {problem}", autopsy.state);
+            }
+        }
+    }
+    if let Some(process) = process {
+        autopsy.log = process.stderr.last_lines(LOG_LINES);
+    }
+    autopsy
+}
+
+fn look_inside(pid: i32, autopsy: &mut ServerAutopsy) -> Result<(), String> {
+    let words = |stop: Stop| match stop {
+        Stop::Skip(reason) => reason,
+        Stop::Fail(failure) => failure.actual,
+    };
+    let process = Process::new(pid).map_err(words)?;
+    for thread in process.threads().map_err(words)? {
+        let doing = thread.call().map_or_else(words, |call| call.to_string());
+        autopsy.threads.push(format!(
+            "{} ({}): {doing}, state {}, {:.2} s of CPU time",
+            thread.tid,
+            thread.name,
+            thread.state,
+            thread.cpu.as_secs_f64()
+        ));
+    }
+    let sockets = process.sockets().map_err(words)?;
+    let holding: Vec<_> = sockets.iter().filter(|s| s.unread > 0 || s.unsent > 0).collect();
+    autopsy.sockets = holding.iter().take(SOCKETS).map(ToString::to_string).collect();
+    let connections = sockets.iter().filter(|s| s.state != TcpState::Listen).count();
+    autopsy.sockets.push(format!(
+        "{connections} connections; {} sockets hold bytes or unaccepted connections",
+        holding.len()
+    ));
+    Ok(())
+}

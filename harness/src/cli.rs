@@ -1,0 +1,249 @@
+//! The command line of the harness.
+
+use crate::case::{Expectation, Rung};
+use crate::limits::Limits;
+use crate::report::{RunReport, human, json, junit, tap};
+use crate::runner::{self, Options};
+use crate::target::{Origin, Target, quote};
+use crate::{cases, rungs, selector};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+/// Exit status: all as expected.
+pub const OK: u8 = 0;
+/// Exit status: wrong usage, or a fault of the harness. 1 is a broken rule.
+pub const FAULT: u8 = 2;
+/// Exit status: the server did not build or start.
+pub const NO_SERVER: u8 = 3;
+
+/// Judges a server by the contract.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 all as expected, 1 a rule was broken, \
+    2 usage or a fault of the harness, 3 the server did not build or start."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Run the cases against a server
+    Check(Box<Check>),
+    /// List every case: id, first rung, path, rule
+    List {
+        /// Ids, or parts of paths
+        selectors: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Ids, or parts of paths; all cases if there are none
+    selectors: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+    /// The process id of the server at --addr, so that /proc can be read
+    #[arg(long, requires = "addr")]
+    pid: Option<i32>,
+    /// The rung whose expectations apply to --cmd and --addr
+    #[arg(long = "as", value_name = "RUNG", default_value = "day2", conflicts_with = "rung",
+          value_parser = rung_name)]
+    expected_as: Rung,
+    /// Which options the server takes
+    #[arg(long, value_enum, default_value_t = Flags::Contract)]
+    flags: Flags,
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Cases at the same time
+    #[arg(long, default_value_t = 8)]
+    jobs: usize,
+    /// Bring the random cases of an earlier run back
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run each case this often
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Stop after the first round with a failure; without --repeat, go on until then
+    #[arg(long)]
+    until_fail: bool,
+    /// Stretch every limit, for slow machines
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
+    timeout_multiplier: f64,
+    /// No limit ever strikes, for debuggers
+    #[arg(long)]
+    no_timeouts: bool,
+    /// Print each server's pid and wait for Enter
+    #[arg(long)]
+    wait_server: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// A server of this workspace: day2-select-loop, or day2
+    #[arg(long, value_name = "RUNG")]
+    rung: Option<String>,
+    /// Any simple command, with {port} where the port stands; options are added at its end
+    #[arg(long, value_name = "COMMAND")]
+    cmd: Option<String>,
+    /// A server that already runs
+    #[arg(long, value_name = "HOST:PORT")]
+    addr: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Flags {
+    /// Those of the contract
+    Contract,
+    /// None: cases that need one are skipped
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+    Junit,
+    Tap,
+}
+
+fn rung_name(name: &str) -> Result<Rung, String> {
+    let known = Rung::ALL.map(Rung::name).join(", ");
+    let found = Rung::ALL.into_iter().find(|rung| rung.name() == name);
+    found.ok_or_else(|| format!("not one of {known}"))
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let sensible = (0.01..=1000.0).contains(&number);
+    sensible.then_some(number).ok_or_else(|| "not between 0.01 and 1000".to_owned())
+}
+
+/// Does what the command line asks for, and returns the exit status.
+///
+/// # Errors
+/// Wrong usage, or a fault of the harness: exit status [`FAULT`].
+pub fn run(cli: Cli) -> Result<u8> {
+    match cli.command {
+        Action::List { selectors } => list(&selectors),
+        Action::Check(check) => check.run(),
+    }
+}
+
+fn list(selectors: &[String]) -> Result<u8> {
+    for case in selector::select(cases::all(), selectors)? {
+        println!("{} {:<4} {:<55} {}", case.id, case.since.name(), case.path, case.rule);
+    }
+    Ok(OK)
+}
+
+impl Check {
+    fn run(&self) -> Result<u8> {
+        let chosen = selector::select(cases::all(), &self.selectors)?;
+        let options = self.options();
+        let target = match self.target()? {
+            Ok(target) => Arc::new(target),
+            Err(build_problem) => {
+                eprintln!("BUILD FAILURE\n  {build_problem:#}");
+                return Ok(NO_SERVER);
+            }
+        };
+        let applies =
+            |rung| chosen.iter().any(|case| case.expectation(rung) != Expectation::NotApplicable);
+        if !applies(target.rung) {
+            bail!("none of the chosen cases applies to {}", target.rung);
+        }
+        if let Err(failure) = runner::preflight(&target, &options) {
+            eprint!("{}", human::bare_failure(&failure));
+            return Ok(if failure.class == crate::verdict::Class::HarnessFault {
+                FAULT
+            } else {
+                NO_SERVER
+            });
+        }
+        let report = runner::run(&chosen, &target, &options, |case| {
+            if self.format == Format::Human {
+                println!("{}", human::line(case));
+            }
+        });
+        print!("{}", self.render(&report)?);
+        Ok(report.exit_status())
+    }
+
+    fn render(&self, report: &RunReport) -> Result<String> {
+        Ok(match self.format {
+            Format::Human => human::summary(report),
+            Format::Json => json::render(report)?,
+            Format::Junit => junit::render(report)?,
+            Format::Tap => tap::render(report),
+        })
+    }
+
+    fn options(&self) -> Options {
+        let defaults = Options::default();
+        Options {
+            jobs: self.jobs,
+            seed: self.seed.unwrap_or(defaults.seed),
+            repeat: self.repeat,
+            until_fail: self.until_fail,
+            limits: Limits {
+                multiplier: self.timeout_multiplier,
+                // Whoever waits for Enter attaches a debugger.
+                disabled: self.no_timeouts || self.wait_server,
+            },
+            wait_for_enter: self.wait_server,
+            ..defaults
+        }
+    }
+
+    /// The target; the inner error is a rung that does not compile.
+    fn target(&self) -> Result<Result<Target>> {
+        if let Some(name) = &self.which.rung {
+            let package = rungs::find(&rungs::discover()?, name)?;
+            let built = rungs::build(std::slice::from_ref(&package)).and_then(|mut programs| {
+                let program = programs.remove(&package.name).context("nothing was built")?;
+                Ok(rungs::target(&package, program))
+            });
+            return Ok(built.map(|target| self.with_flags(target)));
+        }
+        let (name, origin, replay) = match (&self.which.cmd, &self.which.addr) {
+            (Some(command), _) if !command.contains("{port}") => {
+                bail!("--cmd needs {{port}} where the port stands: --cmd './server {{port}}'")
+            }
+            (Some(command), _) => (
+                command.clone(),
+                Origin::Command(command.clone()),
+                format!("--cmd {}", quote(command)),
+            ),
+            (None, Some(address)) => {
+                let origin = Origin::Running { address: resolve(address)?, pid: self.pid };
+                let pid = self.pid.map(|pid| format!(" --pid {pid}")).unwrap_or_default();
+                (address.clone(), origin, format!("--addr {address}{pid}"))
+            }
+            (None, None) => bail!("one of --rung, --cmd, --addr is needed"),
+        };
+        let rung = self.expected_as;
+        let replay = format!("{replay} --as {rung}");
+        let takes_flags = !matches!(origin, Origin::Running { .. });
+        Ok(Ok(self.with_flags(Target { name, origin, rung, takes_flags, replay })))
+    }
+
+    fn with_flags(&self, mut target: Target) -> Target {
+        if self.flags == Flags::None {
+            target.takes_flags = false;
+            target.replay.push_str(" --flags none");
+        }
+        target
+    }
+}
+
+fn resolve(address: &str) -> Result<SocketAddr> {
+    let mut found =
+        address.to_socket_addrs().with_context(|| format!("{address} is not HOST:PORT"))?;
+    found.next().with_context(|| format!("{address} has no address"))
+}

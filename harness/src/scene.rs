@@ -1,0 +1,134 @@
+//! What a running case, its servers and its clients share: the clock, the limits and the record.
+
+use crate::escape;
+use crate::limits::Limits;
+use crate::server::Running;
+use crate::transcript::Transcript;
+use crate::verdict::{Class, Failure, Stop, Times};
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Transcripts kept; a case may open ten thousand connections in turn.
+const TRANSCRIPTS_KEPT: usize = 64;
+/// Transcripts printed besides that of the client that failed.
+const TRANSCRIPTS_SHOWN: usize = 5;
+
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) started: Instant,
+    pub(crate) limits: Limits,
+    /// The limit of the case, scaled.
+    limit: Duration,
+    run_started: Instant,
+    clients: AtomicUsize,
+    transcripts: Mutex<VecDeque<Arc<Transcript>>>,
+    servers: Mutex<Vec<Arc<Running>>>,
+}
+
+/// How long a client waited, and its limit.
+pub(crate) type Wait = Option<(Duration, Duration)>;
+
+impl Scene {
+    pub(crate) fn new(limits: Limits, limit: Duration, run_started: Instant) -> Self {
+        Self {
+            started: Instant::now(),
+            limits,
+            limit: limits.scale(limit),
+            run_started,
+            clients: AtomicUsize::new(0),
+            transcripts: Mutex::default(),
+            servers: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.started + self.limit
+    }
+
+    /// Opens the record of a new client.
+    pub(crate) fn transcript(&self, name: Option<&str>) -> Arc<Transcript> {
+        let number = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = name.map_or_else(|| format!("client {number}"), str::to_owned);
+        let transcript = Arc::new(Transcript::new(&name, self.started));
+        let mut kept = lock(&self.transcripts);
+        if kept.len() == TRANSCRIPTS_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Arc::clone(&transcript));
+        transcript
+    }
+
+    pub(crate) fn add_server(&self, server: Arc<Running>) {
+        lock(&self.servers).push(server);
+    }
+
+    pub(crate) fn servers(&self) -> Vec<Arc<Running>> {
+        lock(&self.servers).clone()
+    }
+
+    /// A broken rule, with everything that can be seen at this moment.
+    pub(crate) fn broken(
+        &self,
+        expected: impl Display,
+        actual: impl Display,
+        client: Option<&str>,
+        wait: Wait,
+    ) -> Stop {
+        let mut failure = Failure::new(Class::BrokenRule, expected, actual);
+        failure.client = client.map(str::to_owned);
+        self.complete(&mut failure, wait);
+        failure.into()
+    }
+
+    /// As [`Scene::broken`], for bytes: shows where they part.
+    pub(crate) fn wrong_bytes(
+        &self,
+        expected: &[u8],
+        actual: &[u8],
+        note: &str,
+        client: &str,
+        wait: Wait,
+    ) -> Stop {
+        let (expected, mut actual) = escape::difference(expected, actual);
+        if !note.is_empty() {
+            actual = format!("{actual}\n{note}");
+        }
+        self.broken(expected, actual, Some(client), wait)
+    }
+
+    /// Adds what is still missing: times, transcripts, autopsies. A rule that a dead server broke
+    /// is a crash.
+    pub(crate) fn complete(&self, failure: &mut Failure, wait: Wait) {
+        failure.times.get_or_insert_with(|| Times {
+            wait,
+            case_elapsed: self.started.elapsed(),
+            case_limit: self.limit,
+            run_elapsed: self.run_started.elapsed(),
+        });
+        if failure.transcripts.is_empty() {
+            let kept = lock(&self.transcripts);
+            let failed = |t: &&Arc<Transcript>| failure.client.as_deref() == Some(t.name());
+            let others = kept.iter().filter(|t| !failed(t)).rev().take(TRANSCRIPTS_SHOWN);
+            failure.transcripts =
+                kept.iter().filter(failed).chain(others).map(|t| t.text()).collect();
+        }
+        if failure.autopsies.is_empty() {
+            for server in self.servers() {
+                let autopsy = server.autopsy();
+                if failure.class == Class::BrokenRule && autopsy.ended && !server.end_is_expected()
+                {
+                    failure.class = Class::ServerCrash;
+                    failure.actual = format!("{}\nthe server {}", failure.actual, autopsy.state);
+                }
+                failure.autopsies.push(autopsy);
+            }
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
