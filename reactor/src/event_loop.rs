@@ -6,9 +6,11 @@ use crate::poller::{Poller, Ready, Watched};
 use crate::signals::Signals;
 use crate::socket::Socket;
 use conn_core::connection::{Connection, Fate, Turn};
+use conn_core::policy::TASK_SLICE;
 use conn_core::registry::{Change, ConnId, ConnectionRegistry};
 use conn_core::service::Executor;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
@@ -80,7 +82,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             self.turn.stats.loop_iterations += 1;
 
             self.dispatch(&ready)?;
-            self.expire(&mut due);
+            self.expire(&mut due)?;
         }
         info!("drained: every connection is closed");
         Ok(())
@@ -119,41 +121,50 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
         let signals = self.signals.as_fd().as_raw_fd();
         let listener = self.listener.as_ref().map(|listener| listener.as_fd().as_raw_fd());
         let (mut signalled, mut newcomers) = (false, false);
-        let again = std::mem::take(&mut self.again);
+        let again = mem::take(&mut self.again);
         for event in ready {
             if event.fd == signals {
                 signalled = true;
             } else if Some(event.fd) == listener {
                 newcomers = true;
             } else {
-                self.serve(*event);
+                self.visit(event.fd, |conn, turn| {
+                    let fate = if event.writable { conn.on_writable(turn) } else { Fate::Wait };
+                    match fate {
+                        Fate::Wait | Fate::Again if event.readable => conn.on_readable(turn),
+                        fate => fate,
+                    }
+                })?;
             }
         }
         for fd in again {
-            if let Some(conn) = self.registry.get_mut(fd) {
-                let fate = conn.resume(&mut self.turn);
-                self.settle(fd, fate);
-            }
+            self.visit(fd, Connection::resume)?;
         }
         if newcomers {
             self.accept()?;
         }
-        if signalled && self.signals.take()? && self.drain_until.is_none() {
-            self.drain()?;
+        if signalled {
+            self.heed_signals()?;
         }
         Ok(())
     }
 
-    fn serve(&mut self, event: Ready) {
-        let Some(conn) = self.registry.get_mut(event.fd) else { return };
-        let mut fate = Fate::Wait;
-        if event.writable {
-            fate = conn.on_writable(&mut self.turn);
+    /// Visits one connection, if it is still there.
+    fn visit(
+        &mut self,
+        fd: RawFd,
+        visit: impl FnOnce(&mut Connection<Socket>, &mut Turn<E>) -> Fate,
+    ) -> io::Result<()> {
+        let Some(conn) = self.registry.get_mut(fd) else { return Ok(()) };
+        let before = self.turn.now;
+        let fate = visit(conn, &mut self.turn);
+        self.settle(fd, fate);
+        if self.turn.now.saturating_duration_since(before) > TASK_SLICE {
+            // A task kept the loop for a while. An operator need not wait for the rest of the turn.
+            self.heed_signals()?;
+            self.give_up_if_late();
         }
-        if event.readable && fate != Fate::Close {
-            fate = conn.on_readable(&mut self.turn);
-        }
-        self.settle(event.fd, fate);
+        Ok(())
     }
 
     /// Does what a visit said is to be done next.
@@ -217,34 +228,45 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
 
     /// Looks at the clocks that are due. Comes after dispatch: what had arrived in time has been
     /// read by now.
-    fn expire(&mut self, due: &mut Vec<RawFd>) {
+    fn expire(&mut self, due: &mut Vec<RawFd>) -> io::Result<()> {
         self.deadlines.expire(self.turn.now, due);
         for fd in due.drain(..) {
-            if let Some(conn) = self.registry.get_mut(fd) {
-                let fate = conn.check_deadlines(&mut self.turn);
-                self.settle(fd, fate);
-            }
+            self.visit(fd, Connection::check_deadlines)?;
         }
         if self.accept_again_at.is_some_and(|at| at <= self.turn.now) {
             // Watched again from the next turn on; if nothing is free, that costs one accept.
             self.accept_again_at = None;
         }
-        if self.drain_until.is_some_and(|until| until <= self.turn.now) {
-            warn!(connections = self.registry.len(), "drain timed out: giving up on the rest");
-            self.visit_all(Connection::abandon);
+        self.give_up_if_late();
+        Ok(())
+    }
+
+    /// Begins to drain if a signal has come.
+    fn heed_signals(&mut self) -> io::Result<()> {
+        match self.signals.take()? {
+            Some(came) if self.drain_until.is_none() => self.drain(came),
+            _ => Ok(()),
         }
     }
 
     /// Takes no more clients and no more input, and goes on until nobody is owed anything.
-    fn drain(&mut self) -> io::Result<()> {
+    fn drain(&mut self, signalled: Instant) -> io::Result<()> {
         // Who has connected is served, even if nobody has had the time to accept.
         self.accept()?;
         self.listener = None;
         self.accept_again_at = None;
-        self.drain_until = Some(self.turn.now + self.drain_timeout);
+        self.drain_until = Some(signalled + self.drain_timeout);
         info!(connections = self.registry.len(), "signal received: draining");
         self.visit_all(Connection::begin_drain);
         Ok(())
+    }
+
+    fn give_up_if_late(&mut self) {
+        if self.drain_until.is_some_and(|until| until <= self.turn.now) && !self.registry.is_empty()
+        {
+            warn!(connections = self.registry.len(), "drain timed out: giving up on the rest");
+            self.visit_all(Connection::abandon);
+        }
     }
 
     fn visit_all(&mut self, visit: impl Fn(&mut Connection<Socket>, &mut Turn<E>) -> Fate) {
