@@ -235,7 +235,7 @@ impl<S> Connection<S> {
             }
             // Read ahead, so that a reset is noticed, but not without bound.
             ConnState::Processing => {
-                matches!(self.input, Input::Open | Input::Last(_))
+                matches!(self.input, Input::Open | Input::Last(1..))
                     && self.read_buf.len() < READ_BUDGET
             }
             // What comes after the end of the input is thrown away, so that a client that sends
@@ -251,7 +251,7 @@ impl<S> Connection<S> {
     fn takes_requests(&self) -> bool {
         self.backlog == Backlog::Fragment
             && self.tasks_out == 0
-            && matches!(self.input, Input::Open | Input::Last(_))
+            && matches!(self.input, Input::Open | Input::Last(1..))
     }
 
     /// What is left to do for the client.

@@ -315,6 +315,7 @@ impl<S: Stream> Connection<S> {
             Input::Last(_) | Input::Open | Input::Cut | Input::Ended => return,
         };
         self.input = ended;
+        self.request_start = None;
         self.apply(event);
     }
 

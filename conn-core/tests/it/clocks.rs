@@ -129,6 +129,19 @@ fn a_client_whose_framing_is_lost_has_no_request_clock_any_more() {
 }
 
 #[test]
+fn a_request_that_a_half_close_cut_off_has_no_clock_any_more() {
+    let blocked = [Send::UpTo(1), Send::UpTo(1)];
+    let (mut conn, mut turn) = after("mn\nm", &blocked, false);
+    conn.stream_mut().recv.push_back(Recv::End);
+    conn.on_readable(&mut turn);
+    turn.now += 40 * S;
+    assert_eq!(conn.on_writable(&mut turn), Fate::Wait);
+    assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait, "the reply is still owed");
+    assert_eq!(conn.on_writable(&mut turn), Fate::Close);
+    assert_eq!(conn.stream().sent, b"MN\r\n");
+}
+
+#[test]
 fn a_graceful_close_ends_after_two_seconds() {
     let (mut conn, mut turn) = after("quit\n", &[], false);
     assert_eq!(conn.state(), ConnState::Closing);
