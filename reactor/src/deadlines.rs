@@ -168,7 +168,8 @@ mod tests {
             }
         }
         assert_eq!(closed, 5_000);
-        assert!(wakes <= 2 * 121, "{wakes} wake-ups in 120 s");
+        // They fall due over 60 s; before that, the wheel's horizon has them looked at twice.
+        assert!(wakes <= 2 * 60 + 10, "{wakes} wake-ups");
     }
 
     #[test]

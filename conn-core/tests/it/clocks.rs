@@ -64,6 +64,16 @@ fn the_clock_of_a_request_starts_with_its_own_first_byte() {
 }
 
 #[test]
+fn each_request_has_a_clock_of_its_own() {
+    let (mut conn, mut turn) = after("m", &[], false);
+    turn.now += 20 * S;
+    // The end of one request and the beginning of the next, in one piece.
+    conn = with_input(conn, "n\nm", &mut turn);
+    assert_eq!(fate_after(&mut conn, &mut turn, 20 * S), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, 10 * S), Fate::Close);
+}
+
+#[test]
 fn a_client_is_not_blamed_for_input_that_waits_in_the_kernel() {
     let (mut conn, mut turn) = after("m", &[], false);
     let mut conn = {
@@ -98,6 +108,17 @@ fn a_reader_that_takes_nothing_is_closed_even_if_it_keeps_sending() {
     assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
     assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
     assert_eq!(turn.stats.timeouts, 1);
+}
+
+#[test]
+fn a_reader_that_acknowledges_survives_though_the_socket_stays_full() {
+    let (mut conn, mut turn) = after("compute 1\n", &[Send::UpTo(70)], false);
+    for unacknowledged in (10..70).rev() {
+        conn.stream_mut().unacknowledged = unacknowledged;
+        assert_eq!(fate_after(&mut conn, &mut turn, 50 * S), Fate::Wait);
+    }
+    assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
 }
 
 #[test]

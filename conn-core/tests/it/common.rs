@@ -38,6 +38,7 @@ pub(crate) struct Scripted {
     pub(crate) send: VecDeque<Send>,
     pub(crate) sent: Vec<u8>,
     pub(crate) sending_shut: bool,
+    pub(crate) unacknowledged: usize,
 }
 
 impl Read for Scripted {
@@ -90,7 +91,7 @@ impl Stream for Scripted {
     }
 
     fn unacknowledged(&self) -> io::Result<usize> {
-        Ok(0)
+        Ok(self.unacknowledged)
     }
 
     fn unread(&self) -> io::Result<usize> {
@@ -141,6 +142,7 @@ pub(crate) fn check_invariants(conn: &Connection<Scripted>, fate: Fate, turn: &T
     let interest = conn.interest();
     if fate == Fate::Close {
         assert_eq!(state, ConnState::Closing);
+        assert_eq!(turn.stats.bytes_queued, 0, "what a closed connection had queued still counts");
         return;
     }
     assert_eq!(state == ConnState::Writing, conn.bytes_queued() > 0, "{state}");
