@@ -18,6 +18,9 @@ use tracing::{debug, info, warn};
 /// How long the listener is left alone after descriptors have run out, if none becomes free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
+/// The most that are accepted in one turn, so that a flood of them does not keep the others waiting.
+const ACCEPT_BUDGET: usize = 1024;
+
 /// What a client that can't be served is told.
 const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
 
@@ -141,7 +144,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             self.visit(fd, Connection::resume)?;
         }
         if newcomers {
-            self.accept()?;
+            self.accept(ACCEPT_BUDGET)?;
         }
         if signalled {
             self.heed_signals()?;
@@ -189,9 +192,10 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
         }
     }
 
-    /// Accepts everybody who waits.
-    fn accept(&mut self) -> io::Result<()> {
-        while let Some(listener) = &self.listener {
+    /// Accepts who waits, until `EAGAIN`, but at most so many.
+    fn accept(&mut self, most: usize) -> io::Result<()> {
+        for _ in 0..most {
+            let Some(listener) = &self.listener else { break };
             match listener.accept()? {
                 Accepted::Client(socket) => self.admit(socket),
                 Accepted::WouldBlock => break,
@@ -252,7 +256,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
     /// Takes no more clients and no more input, and goes on until nobody is owed anything.
     fn drain(&mut self, signalled: Instant) -> io::Result<()> {
         // Who has connected is served, even if nobody has had the time to accept.
-        self.accept()?;
+        self.accept(usize::MAX)?;
         self.listener = None;
         self.accept_again_at = None;
         self.drain_until = Some(signalled + self.drain_timeout);
