@@ -13,9 +13,9 @@
 mod clocks;
 mod visit;
 
+use crate::id::ConnId;
 use crate::policy::Limits;
 use crate::protocol::{Decoder, Frame};
-use crate::registry::ConnId;
 use crate::state::{Action, ConnState, Event, Pending, lookup};
 use crate::stats::{ServerInfo, Stats};
 use crate::write_queue::WriteQueue;

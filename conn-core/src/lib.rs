@@ -8,7 +8,7 @@
 //! Read it in this order:
 //!
 //! 1. [`state`]: the states, the events, and the one table that says what leads where;
-//! 2. [`protocol`]: bytes to requests, replies to bytes;
+//! 2. [`protocol`]: bytes to requests, and [`reply`]: replies to bytes;
 //! 3. [`service`]: what a request means, and which requests are work for a CPU;
 //! 4. [`connection`]: the state, the buffers and the clocks of one client, and the only two
 //!    functions that ever meet a short count, `EAGAIN` or `EINTR`;
@@ -20,9 +20,11 @@
 #![forbid(unsafe_code)]
 
 pub mod connection;
+pub mod id;
 pub mod policy;
 pub mod protocol;
 pub mod registry;
+pub mod reply;
 pub mod service;
 pub mod state;
 pub mod stats;

@@ -7,10 +7,6 @@
 use crate::connection::{Connection, Interest};
 use std::os::fd::RawFd;
 
-/// A connection's number, never used again in the life of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnId(pub u64);
-
 /// How a connection's interest differs from what the kernel was last told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -4,8 +4,9 @@
 //! the connection hands them to an [`Executor`], which runs them on the spot (the first days) or
 //! has them run elsewhere and delivers the outcome later. Whoever runs them uses [`Task::run`].
 
-use crate::protocol::{Command, Reply};
-use crate::registry::ConnId;
+use crate::id::ConnId;
+use crate::protocol::Command;
+use crate::reply::Reply;
 use sha2::{Digest, Sha256};
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};

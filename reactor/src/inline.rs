@@ -1,6 +1,6 @@
 //! CPU work on the loop: simple, and the reason why a later day has worker threads.
 
-use conn_core::registry::ConnId;
+use conn_core::id::ConnId;
 use conn_core::service::{Executor, Submitted, Task};
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};

@@ -3,7 +3,8 @@
 use super::clocks::{Linger, Stall};
 use super::{Backlog, Connection, Fate, Input, READ_BUDGET, Stream, Turn};
 use crate::policy::{LINGER_BYTES, TASK_SLICE};
-use crate::protocol::{Frame, Header, Reply, Step};
+use crate::protocol::{Frame, Header, Step};
+use crate::reply::Reply;
 use crate::service::{Executor, Outcome, Submitted, Work, work_of};
 use crate::state::{Action, ConnState, Event};
 use crate::stats::Stats;

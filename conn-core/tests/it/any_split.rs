@@ -8,7 +8,7 @@ use crate::common::{
     small_limits, turn,
 };
 use conn_core::connection::{Connection, Fate, Turn};
-use conn_core::registry::ConnId;
+use conn_core::id::ConnId;
 use conn_core::state::ConnState;
 use proptest::prelude::*;
 use proptest::sample::Index;

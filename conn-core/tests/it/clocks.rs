@@ -2,8 +2,8 @@
 
 use crate::common::{Recv, Scheduled, Scripted, Send, run, small_limits, turn};
 use conn_core::connection::{Connection, Fate, Stream, Turn};
+use conn_core::id::ConnId;
 use conn_core::policy::{LINGER_BYTES, LINGER_TIME};
-use conn_core::registry::ConnId;
 use conn_core::service::Outcome;
 use conn_core::state::ConnState;
 use std::collections::VecDeque;

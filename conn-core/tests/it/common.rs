@@ -1,8 +1,8 @@
 //! A scripted socket and a scripted executor, and a loop that visits one connection with them.
 
 use conn_core::connection::{Connection, Fate, Scratch, Stream, Turn};
+use conn_core::id::ConnId;
 use conn_core::policy::Limits;
-use conn_core::registry::ConnId;
 use conn_core::service::{Executor, Outcome, Submitted, Task};
 use conn_core::state::ConnState;
 use conn_core::stats::{ServerInfo, Stats};

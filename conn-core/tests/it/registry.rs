@@ -1,7 +1,8 @@
 //! The registry against a plain map.
 
 use conn_core::connection::{Connection, Interest};
-use conn_core::registry::{Change, ConnId, ConnectionRegistry};
+use conn_core::id::ConnId;
+use conn_core::registry::{Change, ConnectionRegistry};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

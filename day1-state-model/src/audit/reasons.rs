@@ -78,7 +78,7 @@ const REASONS: &[Reason] = &[
         "the pipe is O_NONBLOCK from pipe2 on: once it is empty, EAGAIN ends the loop"),
 
     // Calls with a dangerous name and nothing to wait for.
-    reason("conn-core/src/protocol.rs", "write_decimal", "write",
+    reason("conn-core/src/reply.rs", "write_decimal", "write",
         InMemory, "formats into a Vec"),
     reason("conn-core/src/stats.rs", "Stats::write_to", "write",
         InMemory, "formats into a Vec"),
