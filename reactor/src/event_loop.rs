@@ -5,7 +5,7 @@ use crate::listener::{Accepted, Listener};
 use crate::poller::{Poller, Ready, Watched};
 use crate::signals::Signals;
 use crate::socket::Socket;
-use conn_core::connection::{Connection, Fate, Turn};
+use conn_core::connection::{Connection, Fate, Interest, Turn};
 use conn_core::id::ConnId;
 use conn_core::policy::TASK_SLICE;
 use conn_core::registry::{Change, ConnectionRegistry};
@@ -99,11 +99,10 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
     ) -> io::Result<()> {
         self.registry.changes(changes);
         // Out of descriptors, a listener that is watched would be ready in every turn: a spin.
-        let listener = self.listener.as_ref().filter(|_| self.accept_again_at.is_none());
-        let signals = self.signals.as_fd();
-        let fixed = [signals, listener.map_or(signals, AsFd::as_fd)];
+        let accepting = Interest { read: self.accept_again_at.is_none(), write: false };
         let watched = Watched {
-            fixed: &fixed[..1 + usize::from(listener.is_some())],
+            signals: self.signals.as_fd(),
+            listener: self.listener.as_ref().map(|listener| (listener.as_fd(), accepting)),
             registry: &self.registry,
             changes,
         };
@@ -112,7 +111,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
                 .into_iter()
                 .flatten()
                 .min()
-                .map(|at| at.saturating_duration_since(Instant::now()))
+                .map(|at| at.saturating_duration_since(self.turn.now))
         } else {
             Some(Duration::ZERO)
         };

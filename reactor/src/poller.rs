@@ -3,9 +3,9 @@
 use crate::socket::Socket;
 use conn_core::connection::Interest;
 use conn_core::registry::{Change, ConnectionRegistry};
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
+use std::{io, iter};
 
 /// A descriptor that can be read or written now, as far as the kernel could tell.
 ///
@@ -23,8 +23,11 @@ pub struct Ready {
 /// Everything that a turn waits for.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// The loop's own descriptors, always watched for reading: the listener, the signals' pipe.
-    pub fixed: &'a [BorrowedFd<'a>],
+    /// Where a signal shows, always watched for reading.
+    pub signals: BorrowedFd<'a>,
+    /// Where newcomers show; none while the server drains, and of no interest while descriptors
+    /// have run out.
+    pub listener: Option<(BorrowedFd<'a>, Interest)>,
     /// The connections, each with its interest.
     pub registry: &'a ConnectionRegistry<Socket>,
     /// Which connections' interests changed since the last turn.
@@ -32,16 +35,20 @@ pub struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    /// Every descriptor with what to watch it for: the whole interest list.
-    pub fn iter(&self) -> impl Iterator<Item = (BorrowedFd<'a>, Interest)> {
-        let read = Interest { read: true, write: false };
-        let fixed = self.fixed.iter().map(move |fd| (*fd, read));
-        fixed.chain(self.registry.iter().map(|conn| (conn.stream().as_fd(), conn.interest())))
+    /// The loop's own descriptors.
+    pub fn fixed(&self) -> impl Iterator<Item = (BorrowedFd<'a>, Interest)> {
+        iter::once((self.signals, Interest { read: true, write: false })).chain(self.listener)
     }
 
-    /// The highest descriptor of all; -1 if there is none.
+    /// Every descriptor with what to watch it for: the whole interest list.
+    pub fn iter(&self) -> impl Iterator<Item = (BorrowedFd<'a>, Interest)> {
+        let connections = self.registry.iter();
+        self.fixed().chain(connections.map(|conn| (conn.stream().as_fd(), conn.interest())))
+    }
+
+    /// The highest descriptor of all.
     pub fn max_fd(&self) -> RawFd {
-        let fixed = self.fixed.iter().map(|fd| fd.as_raw_fd());
+        let fixed = self.fixed().map(|(fd, _)| fd.as_raw_fd());
         fixed.chain(self.registry.max_fd()).max().unwrap_or(-1)
     }
 }
