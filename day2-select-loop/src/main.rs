@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use day2_select_loop::select::Select;
-use reactor::cli::ServerOptions;
+use reactor::cli::{self, ServerOptions};
 use std::process::ExitCode;
 
 /// Day 2: one thread serves many clients, on select(2)
@@ -15,5 +15,5 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    reactor::serve(&Cli::parse().server, Select)
+    reactor::serve(&cli::parse::<Cli>().server, Select)
 }

@@ -1,8 +1,10 @@
 //! What an operator types: the options that every server has.
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, Parser};
 use conn_core::policy::{Limits, MAX_ANNOUNCED};
 use std::net::IpAddr;
+use std::process;
 use std::time::Duration;
 
 /// Options of every server of the lab. A day adds its own and no more.
@@ -61,6 +63,21 @@ impl ServerOptions {
             _ => format!("{}:{}", self.host, self.port),
         }
     }
+}
+
+/// Parses the command line, or ends the process: status 0 after `--help` and `--version`, status 2
+/// with the reason and the usage on standard error if the arguments are wrong.
+#[must_use]
+pub fn parse<C: Parser>() -> C {
+    C::try_parse().unwrap_or_else(|error| {
+        let told = error.print().is_ok();
+        let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        // clap leaves the usage out where only a value is wrong.
+        if told && !asked && !error.to_string().contains("Usage:") {
+            eprintln!("\n{}", C::command().render_usage());
+        }
+        process::exit(error.exit_code())
+    })
 }
 
 /// Parses digits and a unit: `250ms`, `2s`, `1m`. Not 0.

@@ -86,6 +86,8 @@ const REASONS: &[Reason] = &[
         InMemory, "File::from takes over a descriptor that is open already: no system call"),
 
     // Before the first client and after the last one.
+    reason("reactor/src/cli.rs", "parse", "eprintln",
+        OutsideTheLoop, "before: what is wrong with the command line"),
     reason("reactor/src/serve.rs", "listen", "to_socket_addrs",
         OutsideTheLoop, "before: the host's name is looked up once, at start"),
     reason("reactor/src/serve.rs", "open_descriptors", "read_dir",
