@@ -5,7 +5,7 @@ use crate::limits::Limits;
 use crate::report::{RunReport, human, json, junit, tap};
 use crate::runner::{self, Options};
 use crate::target::{Origin, Target, quote};
-use crate::{cases, rungs, selector};
+use crate::{cases, notes, proof, rungs, selector};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 /// Exit status: all as expected.
 pub const OK: u8 = 0;
-/// Exit status: wrong usage, or a fault of the harness. 1 is a broken rule.
+/// Exit status: a rule was broken, or a criterion is not met.
+pub const BROKEN_RULE: u8 = 1;
+/// Exit status: wrong usage, or a fault of the harness.
 pub const FAULT: u8 = 2;
 /// Exit status: the server did not build or start.
 pub const NO_SERVER: u8 = 3;
@@ -38,6 +40,14 @@ enum Action {
     List {
         /// Ids, or parts of paths
         selectors: Vec<String>,
+    },
+    /// Bring the generated parts of the workspace's notes up to date
+    Notes,
+    /// Check the pass criteria of a day, and print what its quest asks to paste
+    Proof {
+        /// day1 or day2
+        #[arg(value_parser = ["day1", "day2"])]
+        day: String,
     },
 }
 
@@ -132,6 +142,11 @@ pub fn run(cli: Cli) -> Result<u8> {
     match cli.command {
         Action::List { selectors } => list(&selectors),
         Action::Check(check) => check.run(),
+        Action::Notes => {
+            notes::update()?;
+            Ok(OK)
+        }
+        Action::Proof { day } => Ok(if proof::prove(&day)? { OK } else { BROKEN_RULE }),
     }
 }
 
@@ -205,10 +220,8 @@ impl Check {
     fn target(&self) -> Result<Result<Target>> {
         if let Some(name) = &self.which.rung {
             let package = rungs::find(&rungs::discover()?, name)?;
-            let built = rungs::build(std::slice::from_ref(&package)).and_then(|mut programs| {
-                let program = programs.remove(&package.name).context("nothing was built")?;
-                Ok(rungs::target(&package, program))
-            });
+            let built =
+                rungs::build_program(&package.name).map(|program| rungs::target(&package, program));
             return Ok(built.map(|target| self.with_flags(target)));
         }
         let (name, origin, replay) = match (&self.which.cmd, &self.which.addr) {

@@ -74,8 +74,8 @@ impl Client {
         transcript: Arc<Transcript>,
         scene: Arc<Scene>,
         read_limit: Duration,
+        connecting_since: Instant,
     ) -> CaseResult<Self> {
-        let now = Instant::now();
         Ok(Self {
             stream,
             incoming: Vec::new(),
@@ -83,8 +83,8 @@ impl Client {
             transcript,
             scene,
             read_limit,
-            spoke_at: now,
-            active_at: now,
+            spoke_at: connecting_since,
+            active_at: Instant::now(),
         })
     }
 

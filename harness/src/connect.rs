@@ -68,7 +68,7 @@ impl<'a> Connect<'a> {
         match self.stream(limit) {
             Ok(stream) => {
                 transcript.event("connected");
-                Client::new(stream, transcript, scene.clone(), limit)
+                Client::new(stream, transcript, scene.clone(), limit, started)
             }
             Err(error) => {
                 transcript.event(&format!("cannot connect: {error}"));

@@ -5,16 +5,21 @@
 
 use crate::syscall_names;
 use crate::verdict::{CaseResult, Class, Failure, Stop};
-use procfs::ProcError;
+use procfs::net::TcpNetEntries;
 use procfs::process::{Syscall, Task};
+use procfs::{FromBufReadSI, ProcError, current_system_info};
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use procfs::net::TcpState;
+
+/// States as `net/tcp` writes them.
+const TIME_WAIT: &str = "06";
+const LISTEN: &str = "0A";
 
 /// A process, looked at through `/proc`.
 #[derive(Debug)]
@@ -268,22 +273,45 @@ impl Process {
         Ok(self.network_sockets()?.into_iter().filter(ours).collect())
     }
 
-    /// Every TCP socket of the process's network namespace, whoever owns it.
+    /// Every TCP socket of the process's network namespace, whoever owns it. Those in TIME_WAIT are
+    /// left out: no process owns them any more, and there can be tens of thousands.
     pub(crate) fn network_sockets(&self) -> CaseResult<Vec<TcpSocket>> {
-        let mut entries = self.files.tcp()?;
-        // A kernel without IPv6 has no such file.
-        entries.extend(self.files.tcp6().unwrap_or_default());
-        Ok(entries
-            .into_iter()
-            .map(|entry| TcpSocket {
+        self.tcp_table(|lines| lines.filter(|line| state_of(line) != Some(TIME_WAIT)).collect())
+    }
+
+    /// Those of them that listen. The kernel tells them first (`tcp_seq_start`), so that only the
+    /// beginning of the table is read.
+    pub(crate) fn listeners(&self) -> CaseResult<Vec<TcpSocket>> {
+        self.tcp_table(|lines| lines.take_while(|line| state_of(line) == Some(LISTEN)).collect())
+    }
+
+    fn tcp_table(
+        &self,
+        choose: impl Fn(&mut dyn Iterator<Item = String>) -> Vec<String>,
+    ) -> CaseResult<Vec<TcpSocket>> {
+        let mut sockets = Vec::new();
+        for name in ["tcp", "tcp6"] {
+            let path = format!("/proc/{}/net/{name}", self.pid);
+            let file = match fs::File::open(&path) {
+                Ok(file) => file,
+                // A kernel without IPv6 has no such file.
+                Err(_) if name == "tcp6" => continue,
+                Err(error) => return Err(hidden(&path, error)),
+            };
+            let mut lines = io::BufReader::with_capacity(4096, file).lines().map_while(Result::ok);
+            let heading = lines.next().unwrap_or_default();
+            let text = [vec![heading], choose(&mut lines), vec![String::new()]].concat().join("\n");
+            let table = TcpNetEntries::from_buf_read(text.as_bytes(), current_system_info())?;
+            sockets.extend(table.0.into_iter().map(|entry| TcpSocket {
                 inode: entry.inode,
                 local: entry.local_address,
                 remote: entry.remote_address,
                 state: entry.state,
                 unread: entry.rx_queue,
                 unsent: entry.tx_queue,
-            })
-            .collect())
+            }));
+        }
+        Ok(sockets)
     }
 
     /// This process and those it started, and theirs.
@@ -306,6 +334,11 @@ impl Process {
 fn open_flags(fdinfo: &str) -> Option<i32> {
     let digits = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"))?;
     i32::from_str_radix(digits.trim(), 8).ok()
+}
+
+/// The two digits of the state in a line of `net/tcp`.
+fn state_of(line: &str) -> Option<&str> {
+    line.split_ascii_whitespace().nth(3)
 }
 
 fn hidden(path: &str, error: io::Error) -> Stop {

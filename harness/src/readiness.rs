@@ -4,7 +4,7 @@
 //! state 0A (`LISTEN`) of `/proc/PID/net/tcp` counts when its inode is among the descriptors of
 //! the process or of one it started.
 
-use crate::inspect::{Process, TcpState};
+use crate::inspect::Process;
 use crate::process::{OwnedProcess, describe};
 use crate::verdict::Stop;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -63,14 +63,13 @@ fn listener_of(pid: i32, port: u16) -> Result<Option<Listening>, Stop> {
         Err(Stop::Fail(_)) => return Ok(None),
         Err(hidden) => return Err(hidden),
     };
-    let sockets = match first.network_sockets() {
+    let sockets = match first.listeners() {
         Ok(sockets) => sockets,
         Err(Stop::Fail(_)) => return Ok(None),
         Err(hidden) => return Err(hidden),
     };
     let wanted = |local: SocketAddr| port == 0 || local.port() == port;
-    let listeners: Vec<_> =
-        sockets.iter().filter(|s| s.state == TcpState::Listen && wanted(s.local)).collect();
+    let listeners: Vec<_> = sockets.iter().filter(|s| wanted(s.local)).collect();
     if listeners.is_empty() {
         return Ok(None);
     }
@@ -99,6 +98,6 @@ fn reachable(mut bound: SocketAddr) -> SocketAddr {
 
 /// Whether any process listens on the port, as seen by the harness itself.
 pub(crate) fn is_held(port: u16) -> bool {
-    let own = Process::new(std::process::id() as i32).and_then(|me| me.network_sockets());
-    own.is_ok_and(|all| all.iter().any(|s| s.state == TcpState::Listen && s.local.port() == port))
+    let own = Process::new(std::process::id() as i32).and_then(|me| me.listeners());
+    own.is_ok_and(|all| all.iter().any(|s| s.local.port() == port))
 }

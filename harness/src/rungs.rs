@@ -52,11 +52,19 @@ pub fn find(rungs: &[RungPackage], name: &str) -> Result<RungPackage> {
     })
 }
 
+/// Builds one package and returns the program of the same name.
+///
+/// # Errors
+/// See [`build`].
+pub fn build_program(package: &str) -> Result<PathBuf> {
+    build(&[package])?.remove(package).context("nothing was built")
+}
+
 /// Builds the packages and returns the program of each. The profile is the harness's own.
 ///
 /// # Errors
 /// Something does not compile. The compiler's messages have gone to standard error.
-pub fn build(packages: &[RungPackage]) -> Result<BTreeMap<String, PathBuf>> {
+pub fn build(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     let mut cargo = Command::new(cargo());
     cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--bins"]);
     cargo.arg("--manifest-path").arg(manifest());
@@ -64,7 +72,7 @@ pub fn build(packages: &[RungPackage]) -> Result<BTreeMap<String, PathBuf>> {
         cargo.arg("--release");
     }
     for package in packages {
-        cargo.args(["-p", &package.name]);
+        cargo.args(["-p", package]);
     }
     let mut child =
         cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
@@ -78,13 +86,12 @@ pub fn build(packages: &[RungPackage]) -> Result<BTreeMap<String, PathBuf>> {
             programs.insert(artifact.target.name, executable.into_std_path_buf());
         }
     }
-    let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
-    let names = names.join(", ");
+    let names = packages.join(", ");
     if !child.wait()?.success() {
         bail!("cargo build of {names} failed; the compiler's messages stand above");
     }
-    if let Some(missing) = packages.iter().find(|p| !programs.contains_key(&p.name)) {
-        bail!("the package {0} has no program called {0}", missing.name);
+    if let Some(missing) = packages.iter().find(|package| !programs.contains_key(**package)) {
+        bail!("the package {missing} has no program called {missing}");
     }
     Ok(programs)
 }

@@ -94,8 +94,9 @@ impl Gate {
     }
 
     fn build(&self) -> Targets {
-        let mut programs = rungs::build(&self.packages)
-            .map_err(|problem| format!("BUILD FAILURE\n  {problem:#}"))?;
+        let names: Vec<&str> = self.packages.iter().map(|package| package.name.as_str()).collect();
+        let mut programs =
+            rungs::build(&names).map_err(|problem| format!("BUILD FAILURE\n  {problem:#}"))?;
         let mut targets = BTreeMap::new();
         for package in &self.packages {
             if let Some(program) = programs.remove(&package.name) {

@@ -2,11 +2,46 @@
 
 use crate::case::Case;
 
+pub mod backpressure;
+pub mod burst;
+pub mod cli;
+pub mod closing;
 pub mod descriptors;
+pub mod errors;
+pub mod exhaustion;
+pub mod fairness;
+pub mod framing;
+pub mod limits;
+pub mod listening;
+pub mod mechanism;
+pub mod memory;
 pub mod protocol;
+pub mod shutdown;
+pub mod statistics;
+mod support;
+pub mod timeouts;
+mod watch;
 
 /// All groups, in the order in which they are listed.
-pub static GROUPS: &[&[Case]] = &[protocol::CASES, descriptors::CASES];
+pub static GROUPS: &[&[Case]] = &[
+    protocol::CASES,
+    errors::CASES,
+    framing::CASES,
+    statistics::CASES,
+    descriptors::CASES,
+    mechanism::CASES,
+    exhaustion::CASES,
+    memory::CASES,
+    cli::CASES,
+    listening::CASES,
+    shutdown::CASES,
+    burst::CASES,
+    closing::CASES,
+    timeouts::CASES,
+    fairness::CASES,
+    limits::CASES,
+    backpressure::CASES,
+];
 
 /// All cases of all groups.
 pub fn all() -> impl Iterator<Item = &'static Case> {

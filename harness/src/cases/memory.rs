@@ -1,0 +1,144 @@
+//! Memory is given back (notes/protocol.md section 3).
+
+use super::watch::{OUTSIDE, echo, leave, served_clients};
+use crate::case::{Case, Need, Rung};
+use crate::inspect::Process;
+use crate::judge::Judge;
+use crate::server::Server;
+use crate::verdict::{CaseResult, Stop};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+/// How soon memory must be back.
+const SOON: Duration = Duration::from_secs(2);
+
+/// The cases of this group.
+pub const CASES: &[Case] = &[
+    Case::new("MM01", "memory/ten_thousand_connections_leave_nothing", Rung::Day2, ten_thousand)
+        .needs(&[Need::Pid, Need::Restart])
+        .timeout_s(30)
+        .rule(
+            "after 10,000 connections in turn the resident set is at most 8 MiB larger than after \
+             the first 1,000",
+            OUTSIDE,
+        )
+        .hint(
+            "something of each closed connection is kept: its buffers, an entry in a table or a \
+             list of deadlines. Remove the connection from every place that knows it",
+        ),
+    Case::new("MM02", "memory/large_requests_leave_no_large_buffers", Rung::Day2, large_requests)
+        .needs(&[Need::Pid, Need::Restart])
+        .rule("a closed connection gives back the memory of its large requests", OUTSIDE)
+        .hint(
+            "free the buffers when the connection closes; a buffer kept for the next client must \
+             be a small one",
+        ),
+    Case::new("MM03", "memory/a_flushed_queue_is_given_back", Rung::Day2, flushed_queue)
+        .needs(&[Need::Pid, Need::Restart])
+        .rule("the memory of a write queue does not stay after the queue has been flushed", OUTSIDE)
+        .hint(
+            "an array that grew keeps its capacity when it becomes empty: shrink or replace it \
+             (shrink_to, a new one), and don't keep written bytes in front of an offset",
+        ),
+];
+
+fn ten_thousand(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    let process = server.process()?;
+    connections_in_turn(&server, 1_000)?;
+    wait_until_all_are_gone(judge, &server)?;
+    let after_first = process.resident_bytes()?;
+    connections_in_turn(&server, 9_000)?;
+    wait_until_all_are_gone(judge, &server)?;
+    expect_resident(judge, &process, after_first, 8 * MIB)
+}
+
+/// Fifty at a time, each with a request and half of another one.
+fn connections_in_turn(server: &Server, count: usize) -> CaseResult {
+    let (request, reply) = echo(1000);
+    let sent = [&request, &request[..700]].concat();
+    for _ in 0..count / 50 {
+        let mut clients = Vec::new();
+        for _ in 0..50 {
+            let mut client = server.client()?;
+            client.send(&sent)?;
+            clients.push(client);
+        }
+        for client in &mut clients {
+            client.expect(&reply)?;
+        }
+        clients.truncate(49);
+        leave(clients)?;
+    }
+    Ok(())
+}
+
+fn large_requests(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    let process = server.process()?;
+    let (request, reply) = echo(512 << 10);
+    served_clients(&server, 1)?[0].ask(&request, &reply)?;
+    let before = process.resident_bytes()?;
+    let mut clients = served_clients(&server, 100)?;
+    for client in &mut clients {
+        // The last byte is missing: the server has to hold all the others.
+        client.send(&request[..request.len() - 1])?;
+    }
+    for client in &mut clients {
+        client.send("\n")?;
+        client.expect(&reply)?;
+    }
+    leave(clients)?;
+    wait_until_all_are_gone(judge, &server)?;
+    // They held 50 MiB at least.
+    expect_resident(judge, &process, before, 32 * MIB)
+}
+
+fn flushed_queue(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    let process = server.process()?;
+    let (request, reply) = echo(1 << 20);
+    let mut client = server.client()?;
+    client.ask(&request, &reply)?;
+    let before = process.resident_bytes()?;
+    // A rung with bounded queues takes less than all of it.
+    let push = client.push_until_blocked(&request, 32 * request.len())?;
+    for _ in 0..push.sent / request.len() {
+        client.expect(&reply)?;
+    }
+    let begun = push.sent % request.len();
+    if begun > 0 {
+        client.ask(&request[begun..], &reply)?;
+    }
+    client.fence()?;
+    expect_resident(judge, &process, before, 12 * MIB)
+}
+
+fn wait_until_all_are_gone(judge: &Judge, server: &Server) -> CaseResult {
+    let mut asking = server.connect().named("stats").open()?;
+    judge.wait_until("no connection but the one that asks", SOON, || {
+        Ok(asking.stats()?.number("curr_connections")? == 1)
+    })
+}
+
+fn expect_resident(judge: &Judge, process: &Process, before: u64, growth: u64) -> CaseResult {
+    let what = format!(
+        "at most {} MiB above the {:.1} MiB of before",
+        growth / MIB,
+        before as f64 / MIB as f64
+    );
+    let mut now = before;
+    let waited = judge.wait_until(&what, SOON, || {
+        now = process.resident_bytes()?;
+        Ok(now <= before + growth)
+    });
+    match waited {
+        Ok(()) => Ok(()),
+        // The same, with the figure.
+        Err(Stop::Fail(mut failure)) => {
+            failure.actual = format!("{:.1} MiB", now as f64 / MIB as f64);
+            Err(Stop::Fail(failure))
+        }
+        Err(stop) => Err(stop),
+    }
+}

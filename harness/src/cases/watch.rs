@@ -1,0 +1,136 @@
+//! What several groups look at: the sleeping loop, its CPU time, and readers that stall.
+
+use crate::client::Client;
+use crate::inspect::{Call, Process};
+use crate::judge::Judge;
+use crate::server::Server;
+use crate::verdict::CaseResult;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The page and section that most of these rules come from.
+pub(super) const OUTSIDE: &str = "notes/protocol.md section 3, what shows from outside";
+
+/// Opens this many clients, each of which has been accepted: it got a reply.
+pub(super) fn served_clients(server: &Server, count: usize) -> CaseResult<Vec<Client>> {
+    let mut clients = Vec::with_capacity(count);
+    for _ in 0..count {
+        clients.push(server.client()?);
+    }
+    for client in &mut clients {
+        client.send("mn\r\n")?;
+    }
+    for client in &mut clients {
+        client.expect("MN\r\n")?;
+    }
+    Ok(clients)
+}
+
+/// Many clients leave with a reset: an ordinary close would leave a port in TIME_WAIT for each of
+/// them, for a minute.
+pub(super) fn leave(clients: Vec<Client>) -> CaseResult {
+    clients.into_iter().try_for_each(Client::reset)
+}
+
+/// An `echo` request with a body of this many bytes, and its reply.
+pub(super) fn echo(bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let body = vec![b'x'; bytes];
+    let request = [format!("echo {bytes}\r\n").as_bytes(), &body, b"\r\n"].concat();
+    let reply = [format!("ECHO {bytes}\r\n").as_bytes(), &body, b"\r\n"].concat();
+    (request, reply)
+}
+
+/// A client that asked for more than the kernel's buffers hold, and reads none of it: the server
+/// is left with a queue.
+pub(super) fn stalled_reader(judge: &Judge, server: &Server) -> CaseResult<Client> {
+    let mut client = server.connect().named("stalled reader").receive_buffer(4096).open()?;
+    let (request, _) = echo(64 << 10);
+    let mut asking = server.connect().named("stats").open()?;
+    for _ in 0..8 {
+        let push = client.push_until_blocked(&request, request.len() * 128)?;
+        if push.blocked {
+            judge.wait_until("a write queue at the server", Duration::from_secs(3), || {
+                Ok(asking.stats()?.number("bytes_queued")? > 0)
+            })?;
+        }
+        if asking.stats()?.number("bytes_queued")? > 0 {
+            return Ok(client);
+        }
+    }
+    Err(judge.skip("the kernel's buffers of one connection take more than 64 MiB"))
+}
+
+/// Waits until the loop's thread sleeps in the wait call of its rung; returns the thread's id.
+pub(super) fn wait_until_asleep(judge: &Judge, process: &Process) -> CaseResult<i32> {
+    let deadline = Instant::now() + judge.scale(Duration::from_secs(2)).min(judge.remaining());
+    loop {
+        let mut calls = Vec::new();
+        for thread in process.threads()? {
+            let call = thread.call()?;
+            if is_wait_call(judge, &call) {
+                return Ok(thread.tid);
+            }
+            calls.push(format!("thread {}: {call}", thread.tid));
+        }
+        if Instant::now() >= deadline {
+            return Err(judge.broken(asleep(judge), calls.join(", ")));
+        }
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// Looks twenty times: whenever the loop's thread sleeps, it does so in its wait call.
+pub(super) fn sleeps_nowhere_else(judge: &Judge, process: &Process) -> CaseResult {
+    let tid = wait_until_asleep(judge, process)?;
+    for _ in 0..20 {
+        for thread in process.threads()?.iter().filter(|thread| thread.tid == tid) {
+            let call = thread.call()?;
+            let elsewhere = matches!(call, Call::In(_)) && !is_wait_call(judge, &call);
+            judge.ensure(!elsewhere, asleep(judge), || call)?;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn is_wait_call(judge: &Judge, call: &Call) -> bool {
+    matches!(call, Call::In(name) if judge.rung().wait_calls().contains(&name.as_str()))
+}
+
+fn asleep(judge: &Judge) -> String {
+    format!("the loop's thread sleeps in {}", judge.rung().wait_calls().join(" or "))
+}
+
+/// At most two wake-ups a second and less than 1 % of a core.
+pub(super) fn is_at_rest(judge: &Judge, process: &Process, time: Duration) -> CaseResult {
+    let loop_thread = wait_until_asleep(judge, process)?;
+    let sleeps = || -> CaseResult<u64> {
+        let threads = process.threads()?;
+        let found = threads.iter().find(|thread| thread.tid == loop_thread);
+        Ok(found.map_or(0, |thread| thread.voluntary_switches))
+    };
+    let (started, cpu_before, sleeps_before) = (Instant::now(), process.cpu()?, sleeps()?);
+    sleep(time);
+    let (wakeups, cpu) = (sleeps()? - sleeps_before, process.cpu()? - cpu_before);
+    let elapsed = started.elapsed();
+    // One more than the rule says, because the first may fall on the edge of the time watched.
+    let most = (2.0 * elapsed.as_secs_f64()) as u64 + 1;
+    judge.ensure(wakeups <= most, "at most 2 wake-ups a second at rest", || {
+        format!("{wakeups} wake-ups in {elapsed:.2?}")
+    })?;
+    // 10 ms is the tick in which kernels without schedstat count.
+    let most = elapsed.mul_f64(0.01) + Duration::from_millis(10);
+    judge.ensure(cpu <= most, "under 1 % of a core at rest", || {
+        format!("{cpu:.1?} of CPU in {elapsed:.2?}")
+    })
+}
+
+/// Far less CPU than a loop that never sleeps uses, even on a machine that has other work.
+pub(super) fn does_not_spin(judge: &Judge, process: &Process, time: Duration) -> CaseResult {
+    let (started, before) = (Instant::now(), process.cpu()?);
+    sleep(time);
+    let (cpu, elapsed) = (process.cpu()? - before, started.elapsed());
+    judge.ensure(cpu < elapsed / 10, "a loop that sleeps (under 10 % of a core)", || {
+        format!("it spins: {cpu:.1?} of CPU in {elapsed:.2?}")
+    })
+}

@@ -1,0 +1,85 @@
+//! The parts of the workspace's notes that are made from the list of cases.
+
+use crate::case::Case;
+use crate::cases::{self, GROUPS};
+use anyhow::{Context, Result};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The notes with parts from here, relative to the workspace.
+const NOTES: [&str; 2] = ["notes/day2-select-plan.md", "notes/harness-cases.md"];
+
+/// Rewrites the generated parts of every note.
+///
+/// # Errors
+/// A note can't be read or written, or its markers are broken.
+pub fn update() -> Result<()> {
+    for (path, _, fresh) in refreshed()? {
+        fs::write(&path, fresh).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The notes whose generated parts are not what the list of cases gives now.
+///
+/// # Errors
+/// A note can't be read, or its markers are broken.
+pub fn stale() -> Result<Vec<PathBuf>> {
+    let notes = refreshed()?.into_iter();
+    Ok(notes.filter(|(_, text, fresh)| text != fresh).map(|(path, ..)| path).collect())
+}
+
+fn refreshed() -> Result<Vec<(PathBuf, String, String)>> {
+    let read = |note: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(note);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {note}"))?;
+        let fresh = note_parts::refresh(&text, |name| Ok(part(name)))
+            .with_context(|| format!("{note} cannot be brought up to date"))?;
+        Ok((path, text, fresh))
+    };
+    NOTES.into_iter().map(read).collect()
+}
+
+/// `burst cases` is the table of one group; `all cases` every table under its heading.
+fn part(name: &str) -> Option<String> {
+    if name == "all cases" {
+        return Some(GROUPS.iter().map(|group| section(group)).collect());
+    }
+    let prefix = format!("{}/", name.strip_suffix(" cases")?);
+    let group: Vec<&Case> = cases::all().filter(|case| case.path.starts_with(&prefix)).collect();
+    (!group.is_empty()).then(|| table(group))
+}
+
+fn section(group: &'static [Case]) -> String {
+    let name = group[0].path.split('/').next().unwrap_or_default();
+    format!("## {name}\n\n{}\n", table(group))
+}
+
+fn table<'a>(group: impl IntoIterator<Item = &'a Case>) -> String {
+    let mut out = "| id | case | rule | first rung |\n| --- | --- | --- | --- |\n".to_owned();
+    for case in group {
+        let name = case.path.split('/').next_back().unwrap_or_default().replace('_', " ");
+        let rule = case.rule.replace('|', "\\|");
+        let since = case.since.name();
+        writeln!(out, "| {} | {name} | {rule} | {since} |", case.id).expect("a String takes all");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notes_are_up_to_date() {
+        let stale = stale().unwrap();
+        assert!(stale.is_empty(), "{stale:?} is stale: run `cargo run -p harness -- notes`");
+    }
+
+    #[test]
+    fn an_unknown_part_is_none() {
+        assert_eq!(part("no such group cases"), None);
+        assert_eq!(part("burst"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! No false alarm and no blind eye: a correct server in another language passes every case, and the
+//! same server with one bug fails exactly the cases that name it.
+
+#![forbid(unsafe_code)]
+
+use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+
+/// Runs the cases on a Python server of `tests/fixtures`; returns the exit status and the report.
+fn check(fixture: &str, selectors: &[&str]) -> (i32, Value) {
+    let server =
+        format!("python3 '{}/tests/fixtures/{fixture}' {{port}}", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(cargo_bin!("harness"))
+        .args(["check", "--format", "json", "--cmd", &server])
+        .args(selectors)
+        .output()
+        .unwrap();
+    let report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().unwrap_or(-1), report)
+}
+
+/// The ids of the cases that ended so.
+fn ids<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
+    let cases = report["cases"].as_array().unwrap();
+    let so = cases.iter().filter(|case| case["verdict"] == verdict);
+    so.map(|case| case["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_correct_server_passes_every_case() {
+    let (status, report) = check("select_server.py", &[]);
+    let failures: Vec<&Value> = report["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|case| case["verdict"] == "fail")
+        .collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert_eq!(status, 0);
+    assert_eq!(ids(&report, "expected_failure"), ["BP01"], "day 3's lesson is still ahead");
+}
+
+#[test]
+fn a_half_close_taken_for_a_close_is_caught_by_the_cases_of_half_close() {
+    let (status, report) = check("half_close_bug.py", &["closing/", "protocol/"]);
+    let caught = ids(&report, "fail");
+    assert_eq!(status, 1);
+    let cases = report["cases"].as_array().unwrap();
+    let path = |id: &str| cases.iter().find(|case| case["id"] == id).unwrap()["path"].to_string();
+    assert!(!caught.is_empty());
+    assert!(caught.iter().all(|id| path(id).contains("half_close")), "{caught:?}");
+}
