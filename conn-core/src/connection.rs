@@ -19,7 +19,7 @@ use crate::protocol::{Decoder, Frame};
 use crate::state::{Action, ConnState, Event, Pending, lookup};
 use crate::stats::{ServerInfo, Stats};
 use crate::write_queue::WriteQueue;
-use clocks::{Linger, Stall};
+use clocks::Linger;
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 use std::time::Instant;
@@ -112,13 +112,13 @@ enum Input {
     Ending,
     /// The server takes no more.
     Cut,
-    /// The peer sends no more, and all that it sent is understood.
+    /// Nothing more can come that matters, and all that came is understood.
     Ended,
 }
 
 /// What the bytes in the read buffer are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backlog {
+enum Unparsed {
     /// The beginning of a request at most: more input is needed.
     Fragment,
     /// Possibly whole requests, whose turn is yet to come.
@@ -136,10 +136,10 @@ pub struct Connection<S> {
     stream: S,
     /// The phase; changed only by `apply`, only along a row of the table.
     state: ConnState,
-    /// Bytes received and not yet understood: a partial request. Empty between whole requests.
+    /// Bytes received and not yet understood. Empty, and without memory, between requests.
     read_buf: Vec<u8>,
     /// What `read_buf` holds: a fragment that needs more input, or requests whose turn will come.
-    backlog: Backlog,
+    unparsed: Unparsed,
     /// Where in a request the input is; knows how many bytes of a body are still to come.
     decoder: Decoder,
     /// What the reading side will still deliver: half-close, `quit`, a drain.
@@ -152,8 +152,11 @@ pub struct Connection<S> {
     last_active: Instant,
     /// Bytes that `send` has accepted in the connection's life.
     bytes_sent: u64,
-    /// Set while replies wait for a socket that was full: the stalled reader's clock.
-    stall: Option<Stall>,
+    /// Set while the peer may not have acknowledged all of them: how many it had when it was last
+    /// asked about.
+    unconfirmed: Option<u64>,
+    /// Set while replies wait for a socket that was full: since when the peer has taken nothing.
+    stalled_since: Option<Instant>,
     /// When the first byte of the request that is being received came: the slow request's clock.
     request_start: Option<Instant>,
     /// The limits of a graceful close; only in CLOSING, and none if the close is at once.
@@ -169,14 +172,15 @@ impl<S> Connection<S> {
             stream,
             state: ConnState::Connecting,
             read_buf: Vec::new(),
-            backlog: Backlog::Fragment,
+            unparsed: Unparsed::Fragment,
             decoder: Decoder::default(),
             input: Input::Open,
             write_buf: WriteQueue::default(),
             tasks_out: 0,
             last_active: now,
             bytes_sent: 0,
-            stall: None,
+            unconfirmed: None,
+            stalled_since: None,
             request_start: None,
             linger: None,
         }
@@ -249,7 +253,7 @@ impl<S> Connection<S> {
 
     /// Whether the next bytes from the peer would be parsed at once.
     fn takes_requests(&self) -> bool {
-        self.backlog == Backlog::Fragment
+        self.unparsed == Unparsed::Fragment
             && self.tasks_out == 0
             && matches!(self.input, Input::Open | Input::Last(1..))
     }
@@ -301,7 +305,7 @@ impl<S> Connection<S> {
         match self.state {
             ConnState::Closing if self.linger.is_none() => Fate::Close,
             ConnState::Closing => Fate::Wait,
-            _ if self.backlog == Backlog::Requests && self.tasks_out == 0 => Fate::Again,
+            _ if self.unparsed == Unparsed::Requests && self.tasks_out == 0 => Fate::Again,
             _ => Fate::Wait,
         }
     }

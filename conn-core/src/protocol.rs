@@ -11,6 +11,7 @@
 //! many bytes that used up. What is left over is given to it again, with more behind it.
 
 use crate::policy::{Limits, MAX_ANNOUNCED};
+use std::mem;
 
 /// The longest time that `burn` may be asked for, in milliseconds.
 pub const MAX_BURN_MS: u64 = 10_000;
@@ -98,6 +99,8 @@ pub enum Frame {
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     frame: Frame,
+    /// So many bytes of an incomplete header line are known to hold no LF.
+    scanned: usize,
 }
 
 impl Decoder {
@@ -121,15 +124,17 @@ impl Decoder {
     fn header<'a>(&mut self, input: &'a [u8], limits: &Limits) -> (usize, Step<'a>) {
         // The end of the longest line that is allowed lies within its bytes, one CR and one LF.
         let window = &input[..input.len().min(limits.max_header.saturating_add(2))];
-        let Some(end) = window.iter().position(|&byte| byte == b'\n') else {
+        let seen = mem::take(&mut self.scanned).min(window.len());
+        let Some(end) = window[seen..].iter().position(|&byte| byte == b'\n') else {
             let without_cr = window.strip_suffix(b"\r").unwrap_or(window);
             let too_long = without_cr.len() > limits.max_header;
-            return if too_long {
-                (0, Step::Lost(FramingError::LineTooLong))
-            } else {
-                (0, Step::Incomplete)
-            };
+            if too_long {
+                return (0, Step::Lost(FramingError::LineTooLong));
+            }
+            self.scanned = window.len();
+            return (0, Step::Incomplete);
         };
+        let end = seen + end;
         let line = window[..end].strip_suffix(b"\r").unwrap_or(&window[..end]);
         if line.len() > limits.max_header {
             return (0, Step::Lost(FramingError::LineTooLong));

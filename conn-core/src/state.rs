@@ -167,20 +167,21 @@ pub enum Pending {
     Replies,
     /// Nothing is queued; a task is being worked on.
     Task,
+    /// Nothing is left, and the server takes no more input (after `quit`, lost framing, a drain).
+    Farewell,
+    /// Nothing is left, and nothing that could still come matters: the peer sends no more, or has
+    /// acknowledged all that it will get.
+    Nothing,
     /// Nothing is queued; the rest of a body is awaited.
     Body,
     /// Nothing is queued; the next header is awaited.
     Header,
-    /// Nothing is left, and the server takes no more input (after `quit`, lost framing, a drain).
-    Farewell,
-    /// Nothing is left, and the peer sends no more.
-    Nothing,
 }
 
 impl Pending {
     /// All values, in order of precedence.
     pub const ALL: [Self; 6] =
-        [Self::Replies, Self::Task, Self::Body, Self::Header, Self::Farewell, Self::Nothing];
+        [Self::Replies, Self::Task, Self::Farewell, Self::Nothing, Self::Body, Self::Header];
 
     /// The words that stand for it in a guard.
     #[must_use]
@@ -191,7 +192,7 @@ impl Pending {
             Self::Body => "body awaited",
             Self::Header => "header awaited",
             Self::Farewell => "input cut",
-            Self::Nothing => "peer finished",
+            Self::Nothing => "all done",
         }
     }
 }
@@ -340,12 +341,14 @@ pub const TABLE: &[Row] = &[
     row(&[Writing],                     Drain,           ALWAYS,       Writing,       AwaitWritable, "what is queued is still owed"),
 
     row(&[ReadingHeader, ReadingBody],  PeerShutdown,    ALWAYS,       Closing,       CloseSocket,   "nothing is owed; an incomplete request is dropped silently"),
-    row(&[Connecting, ReadingHeader, ReadingBody], Drain, ALWAYS,      Closing,       CloseSocket,   "idle, or in the middle of a request: nothing is owed"),
+    row(&[Connecting],                  Drain,           ALWAYS,       Closing,       CloseSocket,   "it has asked for nothing"),
+    row(&[ReadingHeader, ReadingBody],  Drain,           &[Nothing],   Closing,       CloseSocket,   "idle, or in the middle of a request: nothing is owed"),
+    row(&[ReadingHeader, ReadingBody],  Drain,           &[Farewell],  Closing,       ShutdownSend,  "its last reply is still under way, and late input must not destroy it"),
 
     row(&[Closing],                     Readable,        ALWAYS,       Closing,       Discard,       "unread input would turn the close into a reset that destroys the last reply"),
     row(&[Closing],                     ReadWouldBlock,  ALWAYS,       Closing,       AwaitReadable, "the peer has not closed yet"),
     row(&[Closing],                     PeerShutdown,    ALWAYS,       Closing,       CloseSocket,   "both sides are done"),
-    row(&[Closing],                     LingerOver,      ALWAYS,       Closing,       CloseSocket,   "the peer had 2 s and 1 MiB to finish"),
+    row(&[Closing],                     LingerOver,      ALWAYS,       Closing,       CloseSocket,   "the peer had 2 s or 1 MiB to finish, whichever came first"),
     row(&[Closing],                     Drain,           ALWAYS,       Closing,       AwaitReadable, "it is on its way out already"),
 
     row(ANY,                            PeerReset,       ALWAYS,       Closing,       CloseSocket,   "there is nobody left to talk to"),
@@ -379,6 +382,8 @@ pub const IMPOSSIBLE: &[Impossible] = &[
     never(&[ReadingHeader], &[HeaderComplete], &[Header, Nothing],
         "every header asks for a reply, a task, a body or the end, and input that has ended completes nothing"),
     never(&[ReadingHeader], &[BodyComplete], ALWAYS, "no body is awaited"),
+    never(&[ReadingHeader, ReadingBody], &[Drain], &[Replies, Task, Body, Header],
+        "nothing is queued or worked on, and the input has just been ended"),
     never(&[ReadingHeader, ReadingBody], &[FramingLost], &[Task, Body, Header, Farewell, Nothing],
         "the error reply has just been queued"),
     never(&[ReadingBody], &[HeaderComplete], ALWAYS, "what comes is body until it is complete"),
@@ -425,7 +430,7 @@ const INDEX: [[[u8; Pending::ALL.len()]; Event::ALL.len()]; ConnState::ALL.len()
 };
 
 /// Finds the row for `event` in state `from` with `pending` left to do; `None` if the case is
-/// [`IMPOSSIBLE`]. One array access.
+/// [`IMPOSSIBLE`]. Costs two array accesses.
 #[must_use]
 pub fn lookup(from: ConnState, event: Event, pending: Pending) -> Option<&'static Row> {
     let row = INDEX[from as usize][event as usize][pending as usize];

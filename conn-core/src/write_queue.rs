@@ -3,7 +3,7 @@
 /// When this much has been sent from the front, and it is more than half, the rest moves down.
 const COMPACT_ABOVE: usize = 64 * 1024;
 
-/// A byte queue. An empty one that was [released](WriteQueue::take_spare) holds no memory.
+/// A byte queue. An empty one that was [given back](WriteQueue::give_back) holds no memory.
 #[derive(Debug, Default)]
 pub(crate) struct WriteQueue {
     bytes: Vec<u8>,

@@ -113,7 +113,8 @@ impl<'a> Launch<'a> {
         };
         let limit = scene.limits.scale(limits::START);
         let started = Instant::now();
-        let listening = readiness::wait(&process, port, limit).map_err(|problem| {
+        let ready = scene.start_within(limit, || readiness::wait(&process, port, limit));
+        let listening = ready.map_err(|problem| {
             let seen = match problem {
                 NotReady::Unknown(stop) => return stop,
                 NotReady::Seen(seen) => seen,

@@ -19,7 +19,7 @@
 //! 3. [`verdict`]: how a case ends; [`autopsy`] and [`report`]: how that is told.
 //! 4. [`target`], [`rungs`], [`runner`]: which server, how it is built, how cases are run.
 //!
-//! The harness uses no other crate of this workspace, so that it cannot share a mistake with what
+//! The harness uses no crate that a server is made of, so that it cannot share a mistake with what
 //! it judges.
 
 pub mod autopsy;

@@ -7,6 +7,7 @@ use harness::cli::{self, Cli};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    harness::limits::raise_descriptor_limit();
     match cli::run(Cli::parse()) {
         Ok(status) => ExitCode::from(status),
         Err(problem) => {

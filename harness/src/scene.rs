@@ -7,7 +7,7 @@ use crate::transcript::Transcript;
 use crate::verdict::{Class, Failure, Stop, Times};
 use std::collections::VecDeque;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub(crate) struct Scene {
     pub(crate) limits: Limits,
     /// The limit of the case, scaled.
     limit: Duration,
+    /// Time that starting servers has taken, or may still take, in microseconds.
+    starting_us: AtomicU64,
     run_started: Instant,
     clients: AtomicUsize,
     transcripts: Mutex<VecDeque<Arc<Transcript>>>,
@@ -37,6 +39,7 @@ impl Scene {
             started: Instant::now(),
             limits,
             limit: limits.scale(limit),
+            starting_us: AtomicU64::new(0),
             run_started,
             clients: AtomicUsize::new(0),
             transcripts: Mutex::default(),
@@ -45,7 +48,19 @@ impl Scene {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        self.started + self.limit
+        self.started + self.limit + Duration::from_micros(self.starting_us.load(Ordering::Relaxed))
+    }
+
+    /// Starts a server within `limit`. That has a limit of its own, so the clock of the case stands
+    /// still: a slow interpreter must not eat the time of the rule.
+    pub(crate) fn start_within<T>(&self, limit: Duration, start: impl FnOnce() -> T) -> T {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 4);
+        self.starting_us.fetch_add(micros(limit), Ordering::Relaxed);
+        let began = Instant::now();
+        let result = start();
+        let unused = limit.saturating_sub(began.elapsed());
+        self.starting_us.fetch_sub(micros(unused), Ordering::Relaxed);
+        result
     }
 
     /// Opens the record of a new client.

@@ -31,6 +31,7 @@ struct Gate {
 }
 
 fn main() -> ExitCode {
+    harness::limits::raise_descriptor_limit();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let packages = match rungs::discover() {

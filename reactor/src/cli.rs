@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 use conn_core::policy::{Limits, MAX_ANNOUNCED};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process;
 use std::time::Duration;
@@ -74,7 +75,7 @@ pub fn parse<C: Parser>() -> C {
         let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         // clap leaves the usage out where only a value is wrong.
         if told && !asked && !error.to_string().contains("Usage:") {
-            eprintln!("\n{}", C::command().render_usage());
+            let _ = writeln!(io::stderr(), "\n{}", C::command().render_usage());
         }
         process::exit(error.exit_code())
     })

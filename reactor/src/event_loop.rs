@@ -1,7 +1,7 @@
 //! Wait, dispatch, resume, expire, repeat.
 
 use crate::deadlines::Deadlines;
-use crate::listener::{Accepted, Listener};
+use crate::listener::{Accepted, BACKLOG, Listener};
 use crate::poller::{Poller, Ready, Watched};
 use crate::signals::Signals;
 use crate::socket::Socket;
@@ -25,6 +25,16 @@ const ACCEPT_BUDGET: usize = 1024;
 /// What a client that can't be served is told.
 const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
 
+/// Whether newcomers are accepted.
+#[derive(Clone, Copy, Debug)]
+enum Accepting {
+    Yes,
+    /// Descriptors have run out: not before this time, unless one becomes free.
+    NotBefore(Instant),
+    /// They had run out, and it is time to try again.
+    Again,
+}
+
 /// A server: one thread, one loop, any number of clients.
 #[derive(Debug)]
 pub struct EventLoop<P, E> {
@@ -32,8 +42,7 @@ pub struct EventLoop<P, E> {
     signals: Signals,
     /// `None` once the server drains.
     listener: Option<Listener>,
-    /// Set while descriptors have run out: when to try again.
-    accept_again_at: Option<Instant>,
+    accepting: Accepting,
     registry: ConnectionRegistry<Socket>,
     max_connections: usize,
     deadlines: Deadlines,
@@ -42,6 +51,8 @@ pub struct EventLoop<P, E> {
     drain_timeout: Duration,
     /// Set once the server drains: when it gives up.
     drain_until: Option<Instant>,
+    /// When it was last looked whether a signal had come.
+    heeded_at: Instant,
     /// What a visit to a connection needs. Apart from the registry, so that both can be borrowed.
     turn: Turn<E>,
 }
@@ -60,13 +71,14 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             poller,
             signals,
             listener: Some(listener),
-            accept_again_at: None,
+            accepting: Accepting::Yes,
             registry: ConnectionRegistry::default(),
             max_connections,
             deadlines: Deadlines::new(turn.now),
             again: Vec::new(),
             drain_timeout,
             drain_until: None,
+            heeded_at: turn.now,
             turn,
         }
     }
@@ -84,6 +96,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             self.wait(&mut ready, &mut changes)?;
             self.turn.now = Instant::now();
             self.turn.stats.loop_iterations += 1;
+            self.heeded_at = self.turn.now;
 
             self.dispatch(&ready)?;
             self.expire(&mut due)?;
@@ -99,7 +112,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
     ) -> io::Result<()> {
         self.registry.changes(changes);
         // Out of descriptors, a listener that is watched would be ready in every turn: a spin.
-        let accepting = Interest { read: self.accept_again_at.is_none(), write: false };
+        let accepting = Interest { read: self.accepts(), write: false };
         let watched = Watched {
             signals: self.signals.as_fd(),
             listener: self.listener.as_ref().map(|listener| (listener.as_fd(), accepting)),
@@ -107,7 +120,11 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             changes,
         };
         let timeout = if self.again.is_empty() {
-            [self.deadlines.next(), self.accept_again_at, self.drain_until]
+            let accept_at = match self.accepting {
+                Accepting::NotBefore(at) => Some(at),
+                Accepting::Yes | Accepting::Again => None,
+            };
+            [self.deadlines.next(), accept_at, self.drain_until]
                 .into_iter()
                 .flatten()
                 .min()
@@ -119,12 +136,16 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
     }
 
     /// Visits whoever is ready. Connections come first and newcomers last, so that what was reported
-    /// for a descriptor can't reach a newcomer who was given the same number.
+    /// for a descriptor does not reach a newcomer who was given the same number. (A drain between two
+    /// tasks may accept earlier; then a stale event costs a newcomer one `recv` that gives `EAGAIN`.)
     fn dispatch(&mut self, ready: &[Ready]) -> io::Result<()> {
         let signals = self.signals.as_fd().as_raw_fd();
         let listener = self.listener.as_ref().map(|listener| listener.as_fd().as_raw_fd());
         let (mut signalled, mut newcomers) = (false, false);
-        let again = mem::take(&mut self.again);
+        let mut again = mem::take(&mut self.again);
+        // A connection may have been visited more than once, but its share of a turn is one.
+        again.sort_unstable();
+        again.dedup();
         for event in ready {
             if event.fd == signals {
                 signalled = true;
@@ -162,12 +183,19 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
         let before = self.turn.now;
         let fate = visit(conn, &mut self.turn);
         self.settle(fd, fate);
-        if self.turn.now.saturating_duration_since(before) > TASK_SLICE {
-            // A task kept the loop for a while. An operator need not wait for the rest of the turn.
-            self.heed_signals()?;
+        if self.turn.now != before {
+            // Tasks kept the loop. An operator need not wait for the rest of the turn.
+            if self.turn.now.saturating_duration_since(self.heeded_at) > TASK_SLICE {
+                self.heeded_at = self.turn.now;
+                self.heed_signals()?;
+            }
             self.give_up_if_late();
         }
         Ok(())
+    }
+
+    fn accepts(&self) -> bool {
+        !matches!(self.accepting, Accepting::NotBefore(_))
     }
 
     /// Does what a visit said is to be done next.
@@ -180,7 +208,9 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
                     conn.close();
                     self.turn.stats.curr_connections -= 1;
                     // A descriptor has become free: somebody may be waiting for it.
-                    self.accept_again_at = self.accept_again_at.map(|_| self.turn.now);
+                    if !self.accepts() {
+                        self.accepting = Accepting::Again;
+                    }
                 }
                 return;
             }
@@ -198,17 +228,18 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             let Some(listener) = &self.listener else { break };
             match listener.accept()? {
                 Accepted::Client(socket) => self.admit(socket),
+                Accepted::Gone => {}
                 Accepted::WouldBlock => break,
                 Accepted::Exhausted(error) => {
-                    if self.accept_again_at.is_none() {
+                    if matches!(self.accepting, Accepting::Yes) {
                         warn!(%error, "cannot accept: newcomers wait until a descriptor is free");
                     }
-                    self.accept_again_at = Some(self.turn.now + ACCEPT_PAUSE);
+                    self.accepting = Accepting::NotBefore(self.turn.now + ACCEPT_PAUSE);
                     return Ok(());
                 }
             }
         }
-        self.accept_again_at = None;
+        self.accepting = Accepting::Yes;
         Ok(())
     }
 
@@ -237,9 +268,9 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
         for fd in due.drain(..) {
             self.visit(fd, Connection::check_deadlines)?;
         }
-        if self.accept_again_at.is_some_and(|at| at <= self.turn.now) {
+        if matches!(self.accepting, Accepting::NotBefore(at) if at <= self.turn.now) {
             // Watched again from the next turn on; if nothing is free, that costs one accept.
-            self.accept_again_at = None;
+            self.accepting = Accepting::Again;
         }
         self.give_up_if_late();
         Ok(())
@@ -255,13 +286,19 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
 
     /// Takes no more clients and no more input, and goes on until nobody is owed anything.
     fn drain(&mut self, signalled: Instant) -> io::Result<()> {
-        // Who has connected is served, even if nobody has had the time to accept.
-        self.accept(usize::MAX)?;
-        self.listener = None;
-        self.accept_again_at = None;
         self.drain_until = Some(signalled + self.drain_timeout);
         info!(connections = self.registry.len(), "signal received: draining");
-        self.visit_all(Connection::begin_drain);
+        // Who has connected is served, even if nobody has had the time to accept; but not those who
+        // keep coming while we accept. Idle connections may have to make room for them first.
+        for _ in 0..2 {
+            self.accept(BACKLOG.into())?;
+            self.visit_all(Connection::begin_drain);
+            if matches!(self.accepting, Accepting::Yes) {
+                break;
+            }
+        }
+        self.listener = None;
+        self.accepting = Accepting::Yes;
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 //! ```text
 //! while running:
 //!     wait        until a descriptor is ready or the nearest deadline is due   (the Poller)
-//!     dispatch    visit each ready connection once; accept; note signals
-//!     resume      visit those again that had more to do than one turn allows
+//!     dispatch    visit each ready connection once, then those that had more to do than one
+//!                 turn allows; accept newcomers; heed signals
 //!     expire      look at the clocks of the connections whose deadline is due
 //! ```
 //!
@@ -27,6 +27,7 @@ pub mod serve;
 pub mod signals;
 pub mod socket;
 
+mod allocator;
 mod ioctl;
 
 pub use serve::serve;

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: u16 = 4096;
 
 /// Every descriptor has these flags from the call that creates it.
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
@@ -20,6 +20,9 @@ const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 pub enum Accepted {
     /// A client.
     Client(Socket),
+    /// A client that left before it was accepted, or could not be reached. The next one is not to
+    /// blame.
+    Gone,
     /// Nobody waits.
     WouldBlock,
     /// Descriptors or memory have run out: somebody waits, and will wait until there are some.
@@ -49,7 +52,7 @@ impl Listener {
         sockopt::set_socket_oobinline(&socket, true)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
         bind(&socket, &address)?;
-        listen(&socket, BACKLOG)?;
+        listen(&socket, BACKLOG.into())?;
         Ok(Self { socket: TcpListener::from(socket) })
     }
 
@@ -66,30 +69,27 @@ impl Listener {
     /// # Errors
     /// The listener itself failed, which ends the server.
     pub fn accept(&self) -> io::Result<Accepted> {
-        loop {
-            return match accept_with(&self.socket, FLAGS) {
-                Ok(socket) => Ok(Accepted::Client(Socket::from(socket))),
-                Err(Errno::AGAIN) => Ok(Accepted::WouldBlock),
-                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    Ok(Accepted::Exhausted(error.into()))
-                }
-                // accept(2): a client that left before it was accepted, or a network error that
-                // belongs to that client and is reported here. The next one is not to blame.
-                Err(
-                    Errno::INTR
-                    | Errno::CONNABORTED
-                    | Errno::PROTO
-                    | Errno::PERM
-                    | Errno::NETDOWN
-                    | Errno::NOPROTOOPT
-                    | Errno::HOSTDOWN
-                    | Errno::NONET
-                    | Errno::HOSTUNREACH
-                    | Errno::OPNOTSUPP
-                    | Errno::NETUNREACH,
-                ) => continue,
-                Err(error) => Err(error.into()),
-            };
+        match accept_with(&self.socket, FLAGS) {
+            Ok(socket) => Ok(Accepted::Client(Socket::from(socket))),
+            Err(Errno::AGAIN) => Ok(Accepted::WouldBlock),
+            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                Ok(Accepted::Exhausted(error.into()))
+            }
+            // accept(2), ERRORS: a signal, or a network error that belongs to that one client.
+            Err(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::PERM
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH,
+            ) => Ok(Accepted::Gone),
+            Err(error) => Err(error.into()),
         }
     }
 }

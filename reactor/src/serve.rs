@@ -1,5 +1,6 @@
 //! From options to a running server, and from its end to an exit status.
 
+use crate::allocator;
 use crate::cli::ServerOptions;
 use crate::event_loop::EventLoop;
 use crate::inline::Inline;
@@ -7,10 +8,11 @@ use crate::listener::Listener;
 use crate::logging;
 use crate::poller::Poller;
 use crate::signals::Signals;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use conn_core::connection::{Scratch, Turn};
 use conn_core::stats::{ServerInfo, Stats};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
@@ -27,22 +29,26 @@ pub fn serve<P: Poller>(options: &ServerOptions, poller: P) -> ExitCode {
     match start(options, poller).and_then(|event_loop| Ok(event_loop.run()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // If nobody reads it, the status still tells.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn start<P: Poller>(options: &ServerOptions, poller: P) -> Result<EventLoop<P, Inline>> {
+    allocator::give_back_large_buffers();
     raise_descriptor_limit();
     let signals = Signals::install().context("cannot install signal handlers")?;
     let listener =
         listen(options).with_context(|| format!("cannot listen on {}", options.endpoint()))?;
     let address = listener.local_addr()?;
-    let max_connections = options.max_connections.map_or_else(
-        || P::FD_LIMIT.map_or(MAX_CONNECTIONS, |limit| limit as usize - open_descriptors()),
-        |limit| limit as usize,
-    );
+    let room = room_for_connections::<P>();
+    // Whatever descriptors come next are higher than those that are open.
+    if room == 0 {
+        bail!("cannot listen on {}: too many descriptors are open already", options.endpoint());
+    }
+    let max_connections = options.max_connections.map_or(room, |limit| limit as usize);
     let now = Instant::now();
     let turn = Turn {
         now,
@@ -86,8 +92,13 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// How many descriptors are open already: standard streams, listener, signals, what was inherited.
-fn open_descriptors() -> usize {
+/// How many connections the mechanism can watch beside the descriptors that are open already:
+/// standard streams, listener, signals, what was inherited.
+fn room_for_connections<P: Poller>() -> usize {
+    let Some(limit) = P::FD_LIMIT.and_then(|limit| usize::try_from(limit).ok()) else {
+        return MAX_CONNECTIONS;
+    };
     // Reading the folder opens one more, which is closed again.
-    std::fs::read_dir("/proc/self/fd").map_or(8, |entries| entries.count().saturating_sub(1))
+    let open = fs::read_dir("/proc/self/fd").map_or(8, |entries| entries.count() - 1);
+    limit.saturating_sub(open)
 }

@@ -17,29 +17,23 @@ pub(super) struct Linger {
     pub(super) bytes_left: u64,
 }
 
-/// Since when the socket has been full, as far as the peer is to blame.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stall {
-    /// When the peer last took bytes, or the wait began.
-    pub(super) since: Instant,
-    /// How many of the bytes sent the peer had acknowledged when it was last asked about.
-    pub(super) acknowledged: u64,
-}
-
 impl<S> Connection<S> {
     /// When the connection has to be looked at even if nothing happens; `None` for never.
     pub fn deadline(&self, now: Instant, limits: &Limits) -> Option<Instant> {
         let request = self.request_start.map(|start| start + limits.request_timeout);
-        let earlier = |other: Instant| Some(request.map_or(other, |request| request.min(other)));
+        // What the peer acknowledges raises no event, so whoever has not taken everything yet has
+        // to be asked about from time to time.
+        let ask = self.unconfirmed.map(|_| now + STALL_CHECK);
+        let earliest =
+            |timeout: Instant| [request, ask].into_iter().flatten().fold(timeout, Instant::min);
         match self.state {
             ConnState::Connecting | ConnState::ReadingHeader | ConnState::ReadingBody => {
-                earlier(self.last_active + limits.idle_timeout)
+                Some(earliest(self.last_active + limits.idle_timeout))
             }
             ConnState::Processing => None,
-            // What the peer acknowledges raises no event, so a stalled one has to be asked about.
+            // Between visits replies only wait if the socket was full, and then since some time.
             ConnState::Writing => {
-                let timeout = self.stall.map(|stall| stall.since + limits.idle_timeout);
-                earlier(timeout.map_or(now, |timeout| timeout.min(now + STALL_CHECK)))
+                Some(earliest(self.stalled_since.map_or(now, |since| since + limits.idle_timeout)))
             }
             ConnState::Closing => self.linger.map(|linger| linger.since + LINGER_TIME),
             ConnState::Closed => None,
@@ -56,7 +50,7 @@ impl<S> Connection<S> {
                 return over.then_some(Event::LingerOver);
             }
             ConnState::Writing
-                if self.stall.is_some_and(|stall| since(stall.since) >= limits.idle_timeout) =>
+                if self.stalled_since.is_some_and(|start| since(start) >= limits.idle_timeout) =>
             {
                 return Some(Event::StallTimeout);
             }
@@ -78,34 +72,49 @@ impl<S: Stream> Connection<S> {
     pub fn check_deadlines<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
         self.visit(turn, |conn, turn| {
             conn.note_acknowledged(turn.now);
-            if let Some(event) = conn.overdue(turn.now, &turn.limits) {
+            if conn.overdue(turn.now, &turn.limits).is_some() {
                 // A loop that was busy must not blame the client for what it has not read yet.
-                if conn.interest().read
-                    && event != Event::StallTimeout
-                    && conn.stream.unread().is_ok_and(|unread| unread > 0)
-                {
-                    return;
-                }
-                if event != Event::LingerOver {
-                    turn.stats.timeouts += 1;
-                    info!(
-                        conn = conn.id.0, fd = conn.fd, state = %conn.state, reason = %event,
-                        bytes_queued = conn.bytes_queued(), "timed out"
-                    );
-                }
-                conn.apply(event);
+                conn.catch_up(turn);
             }
+            let Some(event) = conn.overdue(turn.now, &turn.limits) else { return };
+            if event != Event::LingerOver {
+                turn.stats.timeouts += 1;
+                info!(
+                    conn = conn.id.0, fd = conn.fd, state = %conn.state, reason = %event,
+                    bytes_queued = conn.bytes_queued(), "timed out"
+                );
+            }
+            conn.apply(event);
         })
+    }
+
+    /// Receives what the kernel holds at this moment, and no more: a client that keeps sending must
+    /// not put off its time-out for ever.
+    fn catch_up<E: Executor>(&mut self, turn: &mut Turn<E>) {
+        let waiting = self.stream.unread().unwrap_or(0) as u64;
+        let end = turn.stats.bytes_read + waiting;
+        while turn.stats.bytes_read < end && self.takes_requests() {
+            let before = turn.stats.bytes_read;
+            self.apply(Event::Readable);
+            self.receive(turn);
+            if turn.stats.bytes_read == before {
+                break;
+            }
+        }
     }
 
     /// Asks how much the peer has taken. A full socket reports room only in large steps, so bytes
     /// accepted by `send` are no measure of a slow peer's progress.
     fn note_acknowledged(&mut self, now: Instant) {
-        if let (Some(stall), Ok(unacknowledged)) = (&mut self.stall, self.stream.unacknowledged()) {
+        if let (Some(before), Ok(unacknowledged)) = (self.unconfirmed, self.stream.unacknowledged())
+        {
             let acknowledged = self.bytes_sent.saturating_sub(unacknowledged as u64);
-            if stall.acknowledged != acknowledged {
-                *stall = Stall { since: now, acknowledged };
+            if acknowledged != before {
+                self.last_active = now;
+                self.stalled_since = self.stalled_since.map(|_| now);
             }
+            let all = unacknowledged == 0 && self.write_buf.is_empty();
+            self.unconfirmed = if all { None } else { Some(acknowledged) };
         }
     }
 }

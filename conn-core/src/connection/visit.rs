@@ -1,7 +1,7 @@
 //! The visits: what a connection does when the loop calls on it.
 
-use super::clocks::{Linger, Stall};
-use super::{Backlog, Connection, Fate, Input, READ_BUDGET, Stream, Turn};
+use super::clocks::Linger;
+use super::{Connection, Fate, Input, READ_BUDGET, Stream, Turn, Unparsed};
 use crate::policy::{LINGER_BYTES, TASK_SLICE};
 use crate::protocol::{Frame, Header, Step};
 use crate::reply::Reply;
@@ -78,11 +78,11 @@ impl<S: Stream> Connection<S> {
     /// The server stops: of this peer's input only what has arrived by now still counts, in the
     /// kernel's buffer or in ours.
     pub fn begin_drain<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
-        self.visit(turn, |conn, _| {
+        self.visit(turn, |conn, turn| {
             if conn.input == Input::Open {
                 conn.input = Input::Last(conn.stream.unread().unwrap_or(0));
             }
-            conn.end_input_if_reached();
+            conn.end_input_if_reached(turn.now);
         })
     }
 
@@ -110,7 +110,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// One `recv`, and all that follows from it.
-    fn receive<E: Executor>(&mut self, turn: &mut Turn<E>) {
+    pub(super) fn receive<E: Executor>(&mut self, turn: &mut Turn<E>) {
         let budget = match self.input {
             Input::Last(left) => left.min(READ_BUDGET),
             _ => READ_BUDGET,
@@ -132,11 +132,11 @@ impl<S: Stream> Connection<S> {
                 if matches!(self.input, Input::Last(_)) {
                     self.input = Input::Last(0);
                 }
-                self.end_input_if_reached();
+                self.end_input_if_reached(turn.now);
             }
             Received::End => {
                 self.input = Input::Ending;
-                self.end_input_if_reached();
+                self.end_input_if_reached(turn.now);
             }
             Received::Failed(error) => self.lost(&error),
         }
@@ -147,7 +147,7 @@ impl<S: Stream> Connection<S> {
     fn take_input<E: Executor>(&mut self, input: &[u8], turn: &mut Turn<E>) {
         if self.tasks_out > 0 {
             self.read_buf.extend_from_slice(input);
-            self.backlog = Backlog::Requests;
+            self.unparsed = Unparsed::Requests;
         } else if self.read_buf.is_empty() {
             let used = self.parse(input, turn);
             self.read_buf.extend_from_slice(&input[used..]);
@@ -163,18 +163,15 @@ impl<S: Stream> Connection<S> {
     fn take_requests<E: Executor>(&mut self, mut held: Vec<u8>, turn: &mut Turn<E>) {
         let used = self.parse(&held, turn);
         if used < held.len() {
-            held.drain(..used);
-            if used > 0 && held.capacity() > KEEP {
-                held.shrink_to_fit();
-            }
-            self.read_buf = held;
+            // A small rest must not hold on to the memory of what was before it.
+            self.read_buf = if used == 0 { held } else { held.split_off(used) };
         }
         self.answer(turn);
     }
 
     /// After the requests: note what is still missing, and send the replies.
     fn answer<E: Executor>(&mut self, turn: &mut Turn<E>) {
-        self.end_input_if_reached();
+        self.end_input_if_reached(turn.now);
         let mid_request = !self.read_buf.is_empty() || self.decoder.frame() != Frame::Header;
         // The clock of a request runs only while its own bytes are waited for.
         if mid_request && self.takes_requests() {
@@ -183,7 +180,7 @@ impl<S: Stream> Connection<S> {
             self.request_start = None;
         }
         // A socket that was full stays so until the kernel says otherwise.
-        if self.state == ConnState::Writing && self.stall.is_none() {
+        if self.state == ConnState::Writing && self.stalled_since.is_none() {
             self.flush(turn);
         }
     }
@@ -192,14 +189,14 @@ impl<S: Stream> Connection<S> {
     fn parse<E: Executor>(&mut self, input: &[u8], turn: &mut Turn<E>) -> usize {
         let slice_end = turn.now + TASK_SLICE;
         let mut used = 0;
-        self.backlog = Backlog::Fragment;
+        self.unparsed = Unparsed::Fragment;
         loop {
             if matches!(self.input, Input::Cut) {
                 return input.len();
             }
             if self.tasks_out > 0 || turn.now >= slice_end {
                 if used < input.len() {
-                    self.backlog = Backlog::Requests;
+                    self.unparsed = Unparsed::Requests;
                 }
                 return used;
             }
@@ -280,7 +277,7 @@ impl<S: Stream> Connection<S> {
         match self.send() {
             Sent::All(count) => {
                 self.note_sent(count, turn);
-                self.stall = None;
+                self.stalled_since = None;
                 if self.apply(Event::WriteComplete) == Action::ShutdownSend {
                     self.shutdown_send(turn.now);
                 }
@@ -288,9 +285,9 @@ impl<S: Stream> Connection<S> {
             Sent::Some(count) => {
                 self.note_sent(count, turn);
                 turn.stats.write_would_block += 1;
-                let stall = self.stall.get_or_insert(Stall { since: turn.now, acknowledged: 0 });
-                if count > 0 {
-                    stall.since = turn.now;
+                // There was room only because the peer had taken something.
+                if count > 0 || self.stalled_since.is_none() {
+                    self.stalled_since = Some(turn.now);
                 }
                 self.apply(Event::WriteWouldBlock);
             }
@@ -301,6 +298,8 @@ impl<S: Stream> Connection<S> {
     fn note_sent<E>(&mut self, count: usize, turn: &mut Turn<E>) {
         if count > 0 {
             self.write_buf.consume(count);
+            // All that went before has been acknowledged, or is being asked about already.
+            self.unconfirmed.get_or_insert(self.bytes_sent);
             self.bytes_sent += count as u64;
             turn.stats.bytes_written += count as u64;
             self.last_active = turn.now;
@@ -308,16 +307,26 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Ends the input once all of it that counts has been read and understood.
-    fn end_input_if_reached(&mut self) {
+    fn end_input_if_reached(&mut self, now: Instant) {
         let (ended, event) = match self.input {
-            _ if self.backlog == Backlog::Requests => return,
+            _ if self.unparsed == Unparsed::Requests => return,
+            Input::Last(0) if self.has_taken_everything() => (Input::Ended, Event::Drain),
             Input::Last(0) => (Input::Cut, Event::Drain),
             Input::Ending => (Input::Ended, Event::PeerShutdown),
             Input::Last(_) | Input::Open | Input::Cut | Input::Ended => return,
         };
         self.input = ended;
         self.request_start = None;
-        self.apply(event);
+        if self.apply(event) == Action::ShutdownSend {
+            self.shutdown_send(now);
+        }
+    }
+
+    /// Whether the peer is owed nothing, not even bytes that the kernel still holds for it.
+    fn has_taken_everything(&self) -> bool {
+        self.write_buf.is_empty()
+            && self.tasks_out == 0
+            && self.stream.unacknowledged().is_ok_and(|bytes| bytes == 0)
     }
 
     fn shutdown_send(&mut self, now: Instant) {

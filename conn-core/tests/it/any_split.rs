@@ -203,3 +203,14 @@ fn a_drain_drops_an_idle_connection_at_once() {
     let mut turn = turn(small_limits(), VecDeque::new());
     assert_eq!(conn.begin_drain(&mut turn), Fate::Close);
 }
+
+#[test]
+fn a_drain_lingers_with_a_client_whose_last_reply_is_still_under_way() {
+    let recv = VecDeque::from([Recv::Bytes(b"mn\n".to_vec())]);
+    let mut conn = connection(Scripted { recv, unacknowledged: 4, ..Scripted::default() });
+    let mut turn = turn(small_limits(), VecDeque::new());
+    run(&mut conn, &mut turn);
+    assert_eq!(conn.begin_drain(&mut turn), Fate::Wait);
+    assert!(conn.stream().sending_shut);
+    assert_eq!(conn.state(), ConnState::Closing);
+}

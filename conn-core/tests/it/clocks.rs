@@ -35,6 +35,8 @@ fn fate_after(conn: &mut Connection<Scripted>, turn: &mut Turn<Scheduled>, wait:
 fn an_idle_connection_is_closed_after_the_idle_timeout() {
     for input in ["", "mn\n"] {
         let (mut conn, mut turn) = after(input, &[], false);
+        // The first look finds that the reply has been acknowledged.
+        assert_eq!(fate_after(&mut conn, &mut turn, Duration::ZERO), Fate::Wait);
         assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
         assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
         assert_eq!(turn.stats.timeouts, 1);
@@ -74,6 +76,26 @@ fn each_request_has_a_clock_of_its_own() {
 }
 
 #[test]
+fn a_client_that_takes_a_reply_out_of_the_kernel_is_not_idle() {
+    let (mut conn, mut turn) = after("compute 1\n", &[], false);
+    assert_eq!(conn.state(), ConnState::ReadingHeader, "the kernel has taken all of it");
+    for unacknowledged in (10..70).rev() {
+        conn.stream_mut().unacknowledged = unacknowledged;
+        assert_eq!(fate_after(&mut conn, &mut turn, 50 * S), Fate::Wait);
+    }
+    assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+}
+
+#[test]
+fn a_client_that_always_has_more_input_cannot_put_off_its_time_out() {
+    let (mut conn, mut turn) = after("echo 100\n", &[], false);
+    push(&mut conn, "x");
+    assert_eq!(fate_after(&mut conn, &mut turn, 30 * S), Fate::Close);
+    assert_eq!(turn.stats.bytes_read, 10, "what had arrived was read before the verdict");
+}
+
+#[test]
 fn a_client_is_not_blamed_for_input_that_waits_in_the_kernel() {
     let (mut conn, mut turn) = after("m", &[], false);
     let mut conn = {
@@ -82,7 +104,6 @@ fn a_client_is_not_blamed_for_input_that_waits_in_the_kernel() {
         conn
     };
     assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait, "its last byte has arrived");
-    assert_eq!(run(&mut conn, &mut turn), Fate::Wait);
     assert_eq!(conn.stream().sent, b"MN\r\n");
 }
 
@@ -92,6 +113,7 @@ fn a_request_that_is_worked_on_is_not_idle() {
     assert_eq!(conn.state(), ConnState::Processing);
     assert_eq!(fate_after(&mut conn, &mut turn, 3600 * S), Fate::Wait);
     assert_eq!(conn.on_task_done(&Outcome::Burned(1), &mut turn), Fate::Wait);
+    assert_eq!(fate_after(&mut conn, &mut turn, Duration::ZERO), Fate::Wait);
     assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
     assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
 }

@@ -32,7 +32,8 @@ pub const CASES: &[Case] = &[
         .hint(
             "after recv has returned 0, stop watching for input and keep watching for room; close \
              only when the write queue is empty",
-        ),
+        )
+        .timeout_s(30),
     Case::new("CL03", "closing/half_close_drops_an_incomplete_request", Rung::Day2, incomplete)
         .rule("a request that is incomplete when the client half-closes is dropped silently", LIFE)
         .hint("at the end of the input, a line without LF or a short body is no request"),
@@ -45,7 +46,8 @@ pub const CASES: &[Case] = &[
              it is answered",
             "notes/protocol.md section 1, on the wire",
         )
-        .hint("`quit` is a state (flush, then close), not a call of close(2)"),
+        .hint("`quit` is a state (flush, then close), not a call of close(2)")
+        .timeout_s(30),
     Case::new("CL06", "closing/sending_side_is_shut_down_first", Rung::Day2, shut_down_first)
         .rule("after its last reply the server shuts down its sending side and still reads", LIFE)
         .hint("shutdown(fd, SHUT_WR) first, then read and throw away, then close(2)"),
@@ -75,10 +77,12 @@ pub const CASES: &[Case] = &[
         .hint("recv that fails with ECONNRESET ends the connection, whatever its state"),
     Case::new("CL14", "closing/reset_with_replies_queued", Rung::Day2, reset_with_replies)
         .rule("a connection that is reset while replies are queued is removed with them", LIFE)
-        .hint("send or recv that fails with other than EAGAIN or EINTR: drop the queue, close(2)"),
+        .hint("send or recv that fails with other than EAGAIN or EINTR: drop the queue, close(2)")
+        .timeout_s(30),
     Case::new("CL15", "closing/write_after_reset_is_not_fatal", Rung::Day2, broken_pipe)
         .rule("writing to a client that half-closed and then reset does not end the server", LIFE)
-        .hint("send with MSG_NOSIGNAL, or ignore SIGPIPE (signal(7)): EPIPE ends one connection"),
+        .hint("send with MSG_NOSIGNAL, or ignore SIGPIPE (signal(7)): EPIPE ends one connection")
+        .timeout_s(30),
     Case::new("CL16", "closing/peer_vanishes_with_replies_queued", Rung::Day2, vanish)
         .rule("a peer that is gone without a word is removed when TCP finds out", LIFE)
         .hint("send or recv that fails with other than EAGAIN or EINTR: close(2) and remove")

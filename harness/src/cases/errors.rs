@@ -50,10 +50,12 @@ pub const CASES: &[Case] = &[
         .rule("a body that is too large is thrown away with its EOL, then all goes on", SOURCE)
         .hint("count down n bytes and the EOL without parsing them, then read a header again"),
     Case::new("ER10", "errors/max_body_itself_is_allowed", Rung::Day2, max_body_is_allowed)
+        .timeout_s(20)
         .needs(&[Need::Flags])
         .rule("n of exactly --max-body is taken, one more is too large", SOURCE)
         .hint("compare with `>`, not with `>=`"),
     Case::new("ER11", "errors/skipped_body_is_not_stored", Rung::Day2, skipped_body_is_not_stored)
+        .timeout_s(20)
         .needs(&[Need::Pid, Need::Flags])
         .rule("a body that is too large is thrown away without being stored", SOURCE)
         .hint("drop each piece as it is read: do not collect n bytes and then forget them"),

@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
              and parse only what is whole",
         ),
     Case::new("FR02", "framing/split_at_every_byte", Rung::Day2, split_at_every_byte)
+        .timeout_s(20)
         .rule("a stream of requests may be cut into segments anywhere", REQUESTS)
         .hint("keep what is left behind the last whole request, and the state, until more comes"),
     Case::new("FR03", "framing/header_and_body_together", Rung::Day2, header_and_body_together)
@@ -34,27 +35,32 @@ pub const CASES: &[Case] = &[
         .rule("CR and LF of one end of line may come in two segments", REQUESTS)
         .hint("a CR at the end of the buffer decides nothing: wait for the next byte"),
     Case::new("FR06", "framing/thousands_pipelined", Rung::Day2, thousands_pipelined)
+        .timeout_s(20)
         .rule("any number of pipelined requests: each answered exactly once, in order", FINE_PRINT)
         .hint(
             "after a bounded share of the buffer remember that more is waiting: no new readiness \
              will come for bytes that were already read",
         ),
     Case::new("FR07", "framing/large_body_to_a_slow_reader", Rung::Day2, large_body_slow_reader)
+        .timeout_s(20)
         .rule("a large binary body comes back whole, however slowly it is read", REQUESTS)
         .hint(
             "send(2) takes a part or fails with EAGAIN: keep the offset of what was written, and \
              go on from there when the socket is writable",
         ),
     Case::new("FR08", "framing/no_reply_is_lost_unread", Rung::Day2, no_reply_is_lost_unread)
+        .timeout_s(20)
         .rule("a client that sends first and reads later gets every reply, in order", FINE_PRINT)
         .hint(
             "new replies go behind those that wait; if reading was paused, resume it as the queue \
              drains, also for requests that are in the buffer already",
         ),
     Case::new("FR09", "framing/random_streams", Rung::Day2, random_streams)
+        .timeout_s(20)
         .rule("valid requests in random slices, of several clients at once", REQUESTS)
         .hint("each connection has its own buffers and its own state: share nothing"),
     Case::new("FR10", "framing/garbage", Rung::Day2, garbage)
+        .timeout_s(20)
         .rule(
             "whatever bytes a client sends, it gets replies of the table, and others are served",
             CLIENT_WRONG,

@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::judge::Judge;
 use crate::server::Server;
 use crate::verdict::CaseResult;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 use std::time::{Duration, Instant};
 
 const REFUSAL: &str = "SERVER_ERROR too many connections\r\n";
@@ -152,7 +152,7 @@ fn lingering(judge: &Judge) -> CaseResult {
 }
 
 fn fd_setsize(judge: &Judge) -> CaseResult {
-    raise_own_descriptor_limit(judge)?;
+    needs_descriptors(judge)?;
     let server = judge
         .launch()
         .flags(&["--max-connections", "5000"])
@@ -185,17 +185,12 @@ fn fd_setsize(judge: &Judge) -> CaseResult {
 }
 
 /// The clients of one case need as many descriptors here as in the server.
-fn raise_own_descriptor_limit(judge: &Judge) -> CaseResult {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.maximum.is_some_and(|hard| hard < DESCRIPTORS) {
+fn needs_descriptors(judge: &Judge) -> CaseResult {
+    let limit = getrlimit(Resource::Nofile).current;
+    if limit.is_some_and(|limit| limit < DESCRIPTORS) {
         return Err(
-            judge.skip(format!("the hard limit of open descriptors is below {DESCRIPTORS}"))
+            judge.skip(format!("{DESCRIPTORS} descriptors are needed, and fewer allowed here"))
         );
-    }
-    if limit.current.is_some_and(|soft| soft < DESCRIPTORS) {
-        let raised = Rlimit { current: Some(DESCRIPTORS), maximum: limit.maximum };
-        setrlimit(Resource::Nofile, raised)
-            .map_err(|error| judge.skip(format!("cannot raise the descriptor limit: {error}")))?;
     }
     Ok(())
 }

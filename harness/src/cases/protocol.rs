@@ -54,6 +54,7 @@ pub const CASES: &[Case] = &[
         .rule("`burn <ms>` is answered with `result: burned <ms>`", REQUESTS)
         .hint("`burn 0` is valid and burns nothing"),
     Case::new("PR13", "protocol/burn_uses_cpu_time", Rung::Day2, burn_uses_cpu_time)
+        .timeout_s(20)
         .needs(&[Need::Pid, Need::Restart])
         .rule("`burn <ms>` ends when that many milliseconds of CPU are used", REQUESTS)
         .hint(
@@ -83,6 +84,7 @@ pub const CASES: &[Case] = &[
         .rule("`quit` has no reply: the connection closes", REQUESTS)
         .hint("shutdown(2) the sending side once all replies are written; send no farewell"),
     Case::new("PR19", "protocol/quit_flushes_what_was_queued", Rung::Day2, quit_flushes)
+        .timeout_s(20)
         .rule("what was queued before `quit` is sent, then the connection ends", REQUESTS)
         .hint(
             "`quit` only marks the connection: close it when its write queue is empty, not at once",

@@ -61,14 +61,17 @@ pub const CASES: &[Case] = &[
         .rule("`bytes_written` counts every byte sent", SOURCE)
         .hint("add what send(2) returned, at the one place where it is called"),
     Case::new("ST12", "statistics/queued_bytes", Rung::Day2, queued_bytes)
+        .timeout_s(20)
         .needs(&[Need::Restart])
         .rule("`bytes_queued` is what waits to be written, 0 again when all is read", SOURCE)
         .hint("add when a reply is queued, subtract what send(2) took; or sum up the queues"),
     Case::new("ST13", "statistics/queued_bytes_of_the_gone", Rung::Day2, queued_bytes_of_the_gone)
+        .timeout_s(20)
         .needs(&[Need::Restart])
         .rule("`bytes_queued` forgets what waited for a client that is gone", SOURCE)
         .hint("if you keep a running sum, subtract the rest of the queue when a connection ends"),
     Case::new("ST14", "statistics/peak_is_of_one_queue", Rung::Day2, peak_is_of_one_queue)
+        .timeout_s(20)
         .needs(&[Need::Restart])
         .rule("`peak_bytes_queued` is the largest write queue of any one connection, ever", SOURCE)
         .hint("keep the maximum over connections, not of their sum, and never lower it"),
@@ -84,6 +87,7 @@ pub const CASES: &[Case] = &[
         .rule("a slow request that is closed counts once in `timeouts`", SOURCE)
         .hint("`timeouts` is one figure for idle, slow request and stalled reader"),
     Case::new("ST18", "statistics/stalled_readers_count", Rung::Day2, stalled_readers_count)
+        .timeout_s(20)
         .needs(&[Need::Flags])
         .rule("a stalled reader that is closed counts once in `timeouts`", SOURCE)
         .hint("replies wait and none was taken for --idle-timeout: close, and count it here"),
@@ -296,8 +300,9 @@ const LARGEST: usize = 16 << 20;
 /// A client with one reply that is too large for the buffers of the kernel, and not read: most of
 /// it waits in the server.
 fn stalled(server: &Server, name: &str) -> CaseResult<(Client, Vec<u8>)> {
-    let mut client = server.connect().named(name).receive_buffer(16 << 10).open()?;
+    // Before the connection, whose clocks run from its first moment.
     let (request, reply) = echo(&vec![b'z'; LARGEST]);
+    let mut client = server.connect().named(name).receive_buffer(16 << 10).open()?;
     client.send(request)?;
     Ok((client, reply))
 }
@@ -370,14 +375,14 @@ fn loop_iterations_grow(judge: &Judge) -> CaseResult {
 }
 
 fn idle_timeouts_count(judge: &Judge) -> CaseResult {
-    let server = judge.server(&["--idle-timeout", "600ms"])?;
+    let server = judge.server(&["--idle-timeout", "1s"])?;
     let mut quits = server.connect().named("quits").open()?;
     quits.send("quit\r\n")?;
     quits.expect_eof()?;
     drop(quits);
     server.connect().named("leaves").open()?.fence()?;
     judge.equal("timeouts before any", 0, server.stats()?.number("timeouts")?)?;
-    let mut silent = server.connect().named("silent").open()?;
+    let mut silent = server.connect().named("silent").read_limit(Duration::from_secs(4)).open()?;
     silent.expect_closed()?;
     wait_for_figure(judge, &server, "timeouts", 1)
 }
@@ -385,17 +390,17 @@ fn idle_timeouts_count(judge: &Judge) -> CaseResult {
 fn slow_requests_count(judge: &Judge) -> CaseResult {
     let server = judge.server(&["--request-timeout", "400ms"])?;
     judge.equal("timeouts before any", 0, server.stats()?.number("timeouts")?)?;
-    let mut slow = server.connect().named("slow").open()?;
+    let mut slow = server.connect().named("slow").read_limit(Duration::from_secs(4)).open()?;
     slow.send("echo 5\r\nhe")?;
     slow.expect_closed()?;
     wait_for_figure(judge, &server, "timeouts", 1)
 }
 
 fn stalled_readers_count(judge: &Judge) -> CaseResult {
-    let server = judge.server(&["--idle-timeout", "600ms"])?;
+    let server = judge.server(&["--idle-timeout", "1s"])?;
     let (_client, _) = stalled(&server, "stalled")?;
     wait_for_queue(judge, &server)?;
-    judge.wait_until("the stalled reader to be closed", SOON + Duration::from_secs(1), || {
+    judge.wait_until("the stalled reader to be closed", 2 * SOON, || {
         Ok(server.stats()?.number("bytes_queued")? == 0)
     })?;
     wait_for_figure(judge, &server, "timeouts", 1)
