@@ -81,22 +81,16 @@ fn day2() -> Result<bool> {
 }
 
 fn all_three_sets(note: &Document, poller: &Document) -> Evidence {
-    let in_note: Vec<String> = ["read", "write", "error"]
-        .into_iter()
-        .flat_map(|set| {
-            [note.line_with(&[&format!(", {set})"), "FD_SET"]), note.line_with(&["FD_ZERO", set])]
-        })
-        .collect::<Result<_, _>>()?;
-    let in_code: Vec<String> = ["read", "write", "error"]
-        .into_iter()
-        .map(|set| poller.line_with(&[&format!("{set}.insert(")]))
-        .collect::<Result<_, _>>()?;
+    let mut lines = Vec::new();
+    for set in ["read", "write", "error"] {
+        let zeroed = note.line_with(&["FD_ZERO", set])?;
+        let set_in_note = note.line_with(&["FD_SET", &format!(", {set})")])?;
+        let filled = poller.line_with(&[&format!("{set}.insert(")])?;
+        lines.push(format!("{set}: zeroed {zeroed}, set {set_in_note}; in the code {filled}"));
+    }
     let rebuilt = poller.line_with(&["FdSet::new(), FdSet::new(), FdSet::new()"])?;
-    Ok(format!(
-        "set in the pseudocode and zeroed every turn: {}\nfilled in the code: {}\nnew in every turn: {rebuilt}",
-        in_note[0],
-        in_code.join(", "),
-    ))
+    lines.push(format!("all three are new in every turn: {rebuilt}"));
+    Ok(lines.join("\n"))
 }
 
 fn registry_calls(note: &Document, registry: &Document) -> Evidence {
@@ -141,7 +135,7 @@ fn time_out(note: &Document) -> Evidence {
     if words < 40 {
         return Err(format!("{} gives no reason for the time-out", note.path.display()));
     }
-    Ok(section.lines().find(|line| !line.is_empty()).unwrap_or_default().to_owned())
+    Ok(section.trim_start().split("\n\n").next().unwrap_or_default().to_owned())
 }
 
 fn paste(proof: &str) {

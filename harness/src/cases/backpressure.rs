@@ -1,6 +1,6 @@
 //! What is queued for a client that does not read (from day 3 on).
 
-use super::support::{TINY, Watcher, echo_request};
+use super::support::{TINY, Watcher, echo_of};
 use crate::case::{Case, Rung};
 use crate::judge::Judge;
 use crate::verdict::CaseResult;
@@ -28,7 +28,7 @@ fn queue_is_bounded(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let mut watcher = Watcher::new(&server)?;
     let mut client = server.connect().named("never reads").receive_buffer(TINY).open()?;
-    let mut request = echo_request(REPLY);
+    let mut request = echo_of(REPLY).0;
     // A server without a bound is seen in the first rounds; one with a bound stops reading.
     for _ in 0..16 {
         let push = client.push_until_blocked(&request, ROUND)?;

@@ -1,6 +1,6 @@
 //! The command line, the ready line and the log (notes/protocol.md section 2).
 
-use super::watch::served_clients;
+use super::support::served_clients;
 use crate::case::{Case, Need, Rung};
 use crate::judge::Judge;
 use crate::launch::Launch;

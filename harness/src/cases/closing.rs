@@ -1,8 +1,6 @@
 //! How a connection ends: half-close, graceful close, reset, and a peer that vanishes.
 
-use super::support::{
-    BIG, SOON, TINY, Watcher, echo_reply, echo_request, reader_with_queue, served_clients,
-};
+use super::support::{BIG, SOON, TINY, Watcher, echo_of, reader_with_queue, served_clients};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -122,7 +120,7 @@ fn half_close_large(judge: &Judge) -> CaseResult {
     client.shutdown_write()?;
     // The server has time to see the end of the input before any of its queue moves.
     watcher.number("bytes_queued")?;
-    client.expect(echo_reply(BIG))?;
+    client.expect(echo_of(BIG).1)?;
     client.expect_eof()
 }
 
@@ -155,9 +153,9 @@ fn quit_flushes_first(judge: &Judge) -> CaseResult {
     small.expect_eof()?;
 
     let mut large = server.connect().named("large").receive_buffer(TINY).open()?;
-    large.send(echo_request(BIG))?;
+    large.send(echo_of(BIG).0)?;
     large.send("quit\r\n")?;
-    large.expect(echo_reply(BIG))?;
+    large.expect(echo_of(BIG).1)?;
     large.expect_eof()
 }
 

@@ -1,6 +1,7 @@
 //! What the server's descriptors look like from outside (notes/protocol.md section 3).
 
-use super::watch::{OUTSIDE, leave, served_clients};
+use super::support::served_clients;
+use super::watch::{OUTSIDE, leave};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::inspect::{Descriptor, Process};

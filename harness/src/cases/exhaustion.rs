@@ -1,6 +1,7 @@
 //! Out of descriptors (notes/protocol.md section 3).
 
-use super::watch::{OUTSIDE, does_not_spin, served_clients};
+use super::support::served_clients;
+use super::watch::{OUTSIDE, does_not_spin};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;

@@ -1,6 +1,6 @@
 //! One client that always has input, and the others who want to be served meanwhile.
 
-use super::support::{BIG, TINY, connected_clients, echo_request};
+use super::support::{BIG, TINY, connected_clients, echo_of};
 use crate::case::{Case, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -128,13 +128,13 @@ fn flood_that_never_reads(judge: &Judge) -> CaseResult {
     clients.iter_mut().try_for_each(Client::fence)?;
     let mut flood = server.connect().named("never reads").receive_buffer(TINY).open()?;
     // A server without bounds takes and keeps all of it; one with bounds stops reading.
-    flood.push_until_blocked(&echo_request(8 << 10), 2 * BIG)?;
+    flood.push_until_blocked(&echo_of(8 << 10).0, 2 * BIG)?;
     all_are_answered_in_time(judge, &mut clients)?;
     all_are_answered_in_time(judge, &mut clients)
 }
 
 fn huge_bodies(judge: &Judge) -> CaseResult {
-    beside_a_flood(judge, echo_request(BIG))
+    beside_a_flood(judge, echo_of(BIG).0)
 }
 
 fn many_tasks_in_a_row(judge: &Judge) -> CaseResult {

@@ -1,7 +1,8 @@
 //! TCP is a stream: where the segments end says nothing about where the requests end
 //! (notes/protocol.md section 1).
 
-use super::protocol::{computed, echo};
+use super::protocol::computed;
+use super::support::echo;
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;

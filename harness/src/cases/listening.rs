@@ -2,7 +2,8 @@
 //! (notes/protocol.md section 2).
 
 use super::cli::COMMAND_LINE;
-use super::watch::{leave, served_clients};
+use super::support::served_clients;
+use super::watch::leave;
 use crate::case::{Case, Need, Rung};
 use crate::judge::Judge;
 use crate::launch::Launch;

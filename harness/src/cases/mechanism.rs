@@ -1,8 +1,9 @@
 //! How the loop works, seen through `/proc` (notes/protocol.md section 3).
 
+use super::support::{echo_of, served_clients};
 use super::watch::{
-    OUTSIDE, does_not_spin, echo, is_at_rest, leave, served_clients, sleeps_nowhere_else,
-    stalled_reader, wait_until_asleep,
+    OUTSIDE, does_not_spin, is_at_rest, leave, sleeps_nowhere_else, stalled_reader,
+    wait_until_asleep,
 };
 use crate::case::{Case, Need, Rung};
 use crate::judge::Judge;
@@ -158,7 +159,7 @@ fn rests_with_200(judge: &Judge) -> CaseResult {
 
 fn rests_after_reply(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
-    let (request, reply) = echo(8 << 20);
+    let (request, reply) = echo_of(8 << 20);
     let mut client = server.connect().receive_buffer(64 << 10).open()?;
     client.send(&request)?;
     // Until the client reads, the reply is more than the kernel holds: write interest is on.

@@ -1,6 +1,7 @@
 //! Memory is given back (notes/protocol.md section 3).
 
-use super::watch::{OUTSIDE, echo, leave, served_clients};
+use super::support::{echo_of, served_clients};
+use super::watch::{OUTSIDE, leave};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::inspect::Process;
@@ -58,7 +59,7 @@ fn ten_thousand(judge: &Judge) -> CaseResult {
 
 /// Fifty at a time, each with a request and half of another one.
 fn connections_in_turn(server: &Server, count: usize) -> CaseResult {
-    let (request, reply) = echo(1000);
+    let (request, reply) = echo_of(1000);
     let sent = [&request, &request[..700]].concat();
     for _ in 0..count / 50 {
         let mut clients = Vec::new();
@@ -90,7 +91,7 @@ fn large_requests(judge: &Judge) -> CaseResult {
 
 /// The server holds 25 MiB of requests at once, and then none of it.
 fn fifty_large_requests(judge: &Judge, server: &Server) -> CaseResult {
-    let (request, reply) = echo(512 << 10);
+    let (request, reply) = echo_of(512 << 10);
     let mut clients = served_clients(server, 50)?;
     for client in &mut clients {
         // The last byte is missing: the server has to hold all the others.
@@ -119,7 +120,7 @@ fn flushed_queue(judge: &Judge) -> CaseResult {
 /// Up to 24 MiB of replies wait at the server, then all are read. A rung with bounded queues
 /// takes fewer requests.
 fn fill_and_read(client: &mut Client) -> CaseResult {
-    let (request, reply) = echo(1 << 20);
+    let (request, reply) = echo_of(1 << 20);
     let push = client.push_until_blocked(&request, 24 * request.len())?;
     for _ in 0..push.sent / request.len() {
         client.expect(&reply)?;

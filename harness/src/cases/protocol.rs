@@ -1,5 +1,6 @@
 //! The table of requests and replies (notes/protocol.md section 1).
 
+use super::support::echo;
 use crate::case::{Case, Need, Rung};
 use crate::judge::Judge;
 use crate::verdict::CaseResult;
@@ -113,15 +114,6 @@ pub const CASES: &[Case] = &[
 pub(super) fn computed(text: &[u8]) -> Vec<u8> {
     let digest: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("result: {digest}\r\n").into_bytes()
-}
-
-/// Header, body and end of line of an echo; and its reply, which differs only in the verb's case.
-pub(super) fn echo(body: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let framed = |verb: &str| {
-        let head = format!("{verb} {}\r\n", body.len());
-        [head.as_bytes(), body, b"\r\n"].concat()
-    };
-    (framed("echo"), framed("ECHO"))
 }
 
 /// One client asks each of these in turn, and nothing but the replies comes back.

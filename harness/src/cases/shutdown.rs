@@ -1,6 +1,7 @@
 //! What the first signal starts, and the second one ends (notes/protocol.md section 2).
 
-use super::watch::{echo, served_clients, stalled_reader};
+use super::support::{echo_of, served_clients};
+use super::watch::stalled_reader;
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::inspect::{Process, TcpState};
@@ -258,7 +259,7 @@ fn wait_until_refusing(judge: &Judge, server: &Server) -> CaseResult {
 
 fn large_queue_is_flushed(judge: &Judge) -> CaseResult {
     let server = ready(judge, &[])?;
-    let (request, reply) = echo(64 << 10);
+    let (request, reply) = echo_of(64 << 10);
     let connect = server.connect().named("slow reader");
     let mut client = connect.receive_buffer(64 << 10).send_buffer(32 << 10).open()?;
     let push = client.push_until_blocked(&request, 128 * request.len())?;
@@ -292,7 +293,7 @@ fn unacknowledged(client: &Client) -> CaseResult<usize> {
 fn late_input(judge: &Judge) -> CaseResult {
     let server = ready(judge, &[])?;
     // Small enough for the server's receive buffer, more than the client's takes of the reply.
-    let (request, reply) = echo(40_000);
+    let (request, reply) = echo_of(40_000);
     let mut client = server.connect().receive_buffer(2048).open()?;
     client.fence()?;
     speak_then_terminate(judge, &server, || client.send(&request))?;

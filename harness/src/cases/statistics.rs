@@ -1,6 +1,6 @@
 //! The figures of `stats`, and that they are true (notes/protocol.md section 4).
 
-use super::protocol::echo;
+use super::support::echo;
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;

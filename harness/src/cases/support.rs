@@ -73,21 +73,23 @@ impl Watcher {
     }
 }
 
-/// The request for an echo of `count` bytes, all of them `x`.
-pub(super) fn echo_request(count: usize) -> Vec<u8> {
-    [format!("echo {count}\r\n").as_bytes(), &vec![b'x'; count], b"\r\n"].concat()
+/// An `echo` request with this body, and its reply.
+pub(super) fn echo(body: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let with_header =
+        |verb: &str| [format!("{verb} {}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat();
+    (with_header("echo"), with_header("ECHO"))
 }
 
-/// The reply to [`echo_request`].
-pub(super) fn echo_reply(count: usize) -> Vec<u8> {
-    [format!("ECHO {count}\r\n").as_bytes(), &vec![b'x'; count], b"\r\n"].concat()
+/// An `echo` request for so many bytes, and its reply.
+pub(super) fn echo_of(count: usize) -> (Vec<u8>, Vec<u8>) {
+    echo(&vec![b'x'; count])
 }
 
 /// A client with a tiny receive buffer that has asked for an echo of [`BIG`] bytes and reads none
 /// of it. The second value is a moment before the reply can have begun.
 pub(super) fn stopped_reader(server: &Server) -> CaseResult<(Client, Instant)> {
     let mut client = server.connect().named("reader").receive_buffer(TINY).open()?;
-    let request = echo_request(BIG);
+    let (request, _) = echo_of(BIG);
     let (most, last_byte) = request.split_at(request.len() - 1);
     client.send(most)?;
     let before = Instant::now();

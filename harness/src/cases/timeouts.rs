@@ -1,7 +1,7 @@
 //! The clocks of a connection: idle, slow request, stalled reader. Never early, and at most 1 s
 //! late.
 
-use super::support::{BIG, SOON, TINY, Watcher, echo_reply, echo_request, stopped_reader};
+use super::support::{BIG, SOON, TINY, Watcher, echo_of, stopped_reader};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -290,7 +290,7 @@ fn stalled_reader(judge: &Judge) -> CaseResult {
 fn moving_reader(judge: &Judge) -> CaseResult {
     let server = judge.server(&["--idle-timeout", "800ms"])?;
     let mut client = server.connect().named("slow").receive_buffer(TINY).open()?;
-    let (request, reply) = (echo_request(BIG), echo_reply(BIG));
+    let (request, reply) = (echo_of(BIG).0, echo_of(BIG).1);
     let mut pace = Pace::new(Duration::from_millis(800));
     let sent = client.send(request);
     pace.check(judge)?;

@@ -1,5 +1,6 @@
 //! What several groups look at: the sleeping loop, its CPU time, and readers that stall.
 
+use super::support::echo_of;
 use crate::client::Client;
 use crate::inspect::{Call, Process};
 use crate::judge::Judge;
@@ -11,40 +12,17 @@ use std::time::{Duration, Instant};
 /// The page and section that most of these rules come from.
 pub(super) const OUTSIDE: &str = "notes/protocol.md section 3, what shows from outside";
 
-/// Opens this many clients, each of which has been accepted: it got a reply.
-pub(super) fn served_clients(server: &Server, count: usize) -> CaseResult<Vec<Client>> {
-    let mut clients = Vec::with_capacity(count);
-    for _ in 0..count {
-        clients.push(server.client()?);
-    }
-    for client in &mut clients {
-        client.send("mn\r\n")?;
-    }
-    for client in &mut clients {
-        client.expect("MN\r\n")?;
-    }
-    Ok(clients)
-}
-
 /// Many clients leave with a reset: an ordinary close would leave a port in TIME_WAIT for each of
 /// them, for a minute.
 pub(super) fn leave(clients: Vec<Client>) -> CaseResult {
     clients.into_iter().try_for_each(Client::reset)
 }
 
-/// An `echo` request with a body of this many bytes, and its reply.
-pub(super) fn echo(bytes: usize) -> (Vec<u8>, Vec<u8>) {
-    let body = vec![b'x'; bytes];
-    let request = [format!("echo {bytes}\r\n").as_bytes(), &body, b"\r\n"].concat();
-    let reply = [format!("ECHO {bytes}\r\n").as_bytes(), &body, b"\r\n"].concat();
-    (request, reply)
-}
-
 /// A client that asked for more than the kernel's buffers hold, and reads none of it: the server
 /// is left with a queue.
 pub(super) fn stalled_reader(judge: &Judge, server: &Server) -> CaseResult<Client> {
     let mut client = server.connect().named("stalled reader").receive_buffer(4096).open()?;
-    let (request, _) = echo(64 << 10);
+    let (request, _) = echo_of(64 << 10);
     let mut asking = server.connect().named("stats").open()?;
     for _ in 0..8 {
         let push = client.push_until_blocked(&request, request.len() * 128)?;
