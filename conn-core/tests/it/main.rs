@@ -4,4 +4,5 @@ mod any_split;
 mod clocks;
 mod common;
 mod registry;
+mod tidy;
 mod transition_table;
