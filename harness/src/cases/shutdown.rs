@@ -125,6 +125,20 @@ pub const CASES: &[Case] = &[
             "the loop is busy, so the handler itself must act on the second signal; signals that \
              are blocked and read from a signalfd wait for the loop",
         ),
+    Case::new("SD18", "shutdown/a_reply_under_way_is_not_destroyed", Rung::Day2, reply_under_way)
+        .needs(&[Need::Restart])
+        .rule(
+            "a reply that the kernel still holds at the signal arrives, whatever comes in",
+            SIGNALS,
+        )
+        .hint("close at once only if SIOCOUTQ is 0; else shut the sending side down and linger"),
+    Case::new("SD19", "shutdown/the_limit_holds_between_short_tasks", Rung::Day2, short_tasks)
+        .needs(&[Need::Restart, Need::Flags])
+        .rule(
+            "--drain-timeout is looked at after each task, also where each of them is short",
+            SIGNALS,
+        )
+        .hint("many clients' tasks can fill one turn: look at signal and deadline between them"),
 ];
 
 fn ready(judge: &Judge, flags: &[&str]) -> CaseResult<Server> {
@@ -404,4 +418,29 @@ fn expect_death_by(judge: &Judge, server: &Server, signals: &[Signal]) -> CaseRe
     let numbers: Vec<String> = signals.iter().map(|s| s.as_raw().to_string()).collect();
     let expected = format!("death by signal {0}, or status 128 + {0}", numbers.join(" or "));
     judge.ensure(signals.iter().any(by), expected, || describe_exit(status))
+}
+
+fn reply_under_way(judge: &Judge) -> CaseResult {
+    let server = ready(judge, &[])?;
+    let mut client = server.connect().named("slow").receive_buffer(4096).open()?;
+    let (request, reply) = echo_of(300_000);
+    client.send(request)?;
+    client.expect(&reply[..1000])?;
+    server.signal(Signal::TERM)?;
+    wait_until_refusing(judge, &server)?;
+    // Late input: a socket that was closed answers it with a reset.
+    client.send("mn\r\n")?;
+    client.expect(&reply[1000..])?;
+    client.expect_eof()?;
+    drop(client);
+    server.expect_clean_exit(DRAINED)
+}
+
+fn short_tasks(judge: &Judge) -> CaseResult {
+    let server = ready(judge, &["--drain-timeout", "100ms"])?;
+    // More than 6 s of work, of which a drain may do a tenth of a second.
+    let mut clients = served_clients(&server, 700)?;
+    clients.iter_mut().try_for_each(|client| client.send("burn 9\r\n"))?;
+    server.signal(Signal::TERM)?;
+    server.expect_clean_exit(DRAINED)
 }

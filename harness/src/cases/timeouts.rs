@@ -112,6 +112,17 @@ pub const CASES: &[Case] = &[
              for unread input (FIONREAD, or one more turn of the wait call)",
         )
         .timeout_s(60),
+    Case::new("TO16", "timeouts/a_flood_is_no_excuse", Rung::Day2, flood_is_no_excuse)
+        .needs(FLAGS)
+        .rule("a request that never ends is closed in time, however fast its bytes come", LIFE)
+        .hint("read once what waits when the clock runs out, then judge; not again and again"),
+    Case::new("TO17", "timeouts/taking_a_reply_is_activity", Rung::Day2, taking_is_activity)
+        .needs(FLAGS)
+        .rule(
+            "a client that keeps taking a reply is not idle, even if the kernel holds it all",
+            LIFE,
+        )
+        .hint("bytes move while SIOCOUTQ falls: ask it before you call a client idle"),
 ];
 
 /// Pauses between two steps of a client that must not be slower than `most`. If this machine made
@@ -384,4 +395,50 @@ fn start_burning(judge: &Judge, server: &Server, client: &mut Client) -> CaseRes
     judge.wait_until("the server to work on `burn`", SOON, || {
         Ok(process.cpu()?.saturating_sub(before) >= Duration::from_millis(30))
     })
+}
+
+fn flood_is_no_excuse(judge: &Judge) -> CaseResult {
+    let server = judge.server(&["--request-timeout", TIMEOUT_TEXT])?;
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect::<CaseResult<_>>()?;
+    thread::scope(|scope| {
+        let floods: Vec<_> =
+            clients.iter_mut().map(|client| scope.spawn(|| flood(judge, client))).collect();
+        // All of them end before the first problem is told.
+        let ends: Vec<CaseResult> =
+            floods.into_iter().map(|end| end.join().expect("a flood does not panic")).collect();
+        ends.into_iter().collect()
+    })
+}
+
+/// Sends a body that is skipped, as fast as the server takes it, until the connection is gone.
+fn flood(judge: &Judge, client: &mut Client) -> CaseResult {
+    let since = Instant::now();
+    client.ask("echo 2147483647\r\n", "SERVER_ERROR object too large\r\n")?;
+    let most = judge.scale(LATEST);
+    while client.try_send([b'x'; 1 << 16]).is_ok() {
+        judge.ensure(since.elapsed() < most, format!("closed within {most:.1?}"), || {
+            format!("still open {:.1?} after the first byte of the request", since.elapsed())
+        })?;
+    }
+    judge.ensure(since.elapsed() >= TIMEOUT, format!("open for at least {TIMEOUT:?}"), || {
+        format!("closed after {:.1?}", since.elapsed())
+    })
+}
+
+fn taking_is_activity(judge: &Judge) -> CaseResult {
+    let server = judge.server(&["--idle-timeout", "800ms"])?;
+    let mut client = server.connect().named("slow").receive_buffer(TINY).open()?;
+    // Little enough for the kernel to hold it, if it wants to.
+    let (request, reply) = echo_of(200_000);
+    let mut pace = Pace::new(Duration::from_millis(800));
+    let sent = client.send(request);
+    pace.check(judge)?;
+    sent?;
+    for part in reply.chunks(10_000) {
+        pause(100);
+        let came = client.expect(part);
+        pace.check(judge)?;
+        came?;
+    }
+    client.fence()
 }
