@@ -438,9 +438,9 @@ fn reply_under_way(judge: &Judge) -> CaseResult {
 
 fn short_tasks(judge: &Judge) -> CaseResult {
     let server = ready(judge, &["--drain-timeout", "100ms"])?;
-    // More than 6 s of work, of which a drain may do a tenth of a second.
-    let mut clients = served_clients(&server, 700)?;
-    clients.iter_mut().try_for_each(|client| client.send("burn 9\r\n"))?;
+    // More than 5 s of work, of which a drain may do a tenth of a second.
+    let mut clients = served_clients(&server, 900)?;
+    clients.iter_mut().try_for_each(|client| client.send("burn 6\r\n"))?;
     server.signal(Signal::TERM)?;
     server.expect_clean_exit(DRAINED)
 }
