@@ -253,7 +253,8 @@ impl<S> Connection<S> {
 
     /// Whether the next bytes from the peer would be parsed at once.
     fn takes_requests(&self) -> bool {
-        self.unparsed == Unparsed::Fragment
+        !matches!(self.state, ConnState::Closing | ConnState::Closed)
+            && self.unparsed == Unparsed::Fragment
             && self.tasks_out == 0
             && matches!(self.input, Input::Open | Input::Last(1..))
     }

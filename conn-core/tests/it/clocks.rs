@@ -96,6 +96,15 @@ fn a_client_that_always_has_more_input_cannot_put_off_its_time_out() {
 }
 
 #[test]
+fn a_socket_that_breaks_while_late_input_is_read_is_closed_once() {
+    let (mut conn, mut turn) = after("m", &[Send::Broken], false);
+    push(&mut conn, "n\n");
+    push(&mut conn, "mn\n");
+    assert_eq!(fate_after(&mut conn, &mut turn, 30 * S), Fate::Close);
+    assert_eq!(turn.stats.bytes_read, 3, "nothing is read from a socket that is broken");
+}
+
+#[test]
 fn a_client_is_not_blamed_for_input_that_waits_in_the_kernel() {
     let (mut conn, mut turn) = after("m", &[], false);
     let mut conn = {
