@@ -134,8 +134,6 @@ pub struct Case {
     pub xfail: Option<&'static str>,
     /// The likely cause of a failure, and what to fix.
     pub hint: &'static str,
-    /// Runs with no other case beside it: for measuring CPU time or memory.
-    pub serial: bool,
     /// Limit for the whole case.
     pub timeout: Duration,
     /// Checks the rule.
@@ -143,7 +141,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case with the defaults: no special needs, not serial, at most 10 s.
+    /// A case with the defaults: no special needs, at most 10 s.
     #[must_use]
     pub const fn new(
         id: &'static str,
@@ -161,7 +159,6 @@ impl Case {
             needs: &[],
             xfail: None,
             hint: "",
-            serial: false,
             timeout: Duration::from_secs(10),
             run,
         }
@@ -200,13 +197,6 @@ impl Case {
     #[must_use]
     pub const fn fails_before(mut self, reason: &'static str) -> Self {
         self.xfail = Some(reason);
-        self
-    }
-
-    /// Runs with no other case beside it.
-    #[must_use]
-    pub const fn serial(mut self) -> Self {
-        self.serial = true;
         self
     }
 

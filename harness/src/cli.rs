@@ -101,7 +101,8 @@ struct Which {
     /// Any simple command, with {port} where the port stands; options are added at its end
     #[arg(long, value_name = "COMMAND")]
     cmd: Option<String>,
-    /// A server that already runs
+    /// A server that already runs on this machine. It must be idle and on its defaults: no other
+    /// client, no option given
     #[arg(long, value_name = "HOST:PORT")]
     addr: Option<String>,
 }
@@ -258,5 +259,9 @@ impl Check {
 fn resolve(address: &str) -> Result<SocketAddr> {
     let mut found =
         address.to_socket_addrs().with_context(|| format!("{address} is not HOST:PORT"))?;
-    found.next().with_context(|| format!("{address} has no address"))
+    let found = found.next().with_context(|| format!("{address} has no address"))?;
+    if !found.ip().is_loopback() {
+        bail!("--addr {address}: only a loopback address is accepted, such as 127.0.0.1:PORT");
+    }
+    Ok(found)
 }

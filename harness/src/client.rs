@@ -132,14 +132,6 @@ impl Client {
         Ok(())
     }
 
-    /// Sends one byte per segment.
-    ///
-    /// # Errors
-    /// As [`Client::send`].
-    pub fn send_slowly(&mut self, bytes: impl AsRef<[u8]>) -> CaseResult {
-        bytes.as_ref().iter().try_for_each(|byte| self.send([*byte]))
-    }
-
     /// Sends as much as the connection takes, and says how it ended: for clients that provoke a
     /// close or a reset.
     ///

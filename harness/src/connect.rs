@@ -58,7 +58,8 @@ impl<'a> Connect<'a> {
     /// Connects.
     ///
     /// # Errors
-    /// The connection was refused or not made within the read limit, which breaks the rule.
+    /// The connection was refused or not made within the read limit, which breaks the rule; a skip
+    /// if the harness itself may open no more.
     pub fn open(self) -> CaseResult<Client> {
         let scene = &self.server.scene;
         let address = self.server.address();
@@ -72,12 +73,8 @@ impl<'a> Connect<'a> {
             }
             Err(error) => {
                 transcript.event(&format!("cannot connect: {error}"));
-                // The kernel refuses for the server; these are faults of this machine.
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL)
-                ) {
-                    return Err(Stop::fault(format!("to connect to {address}"), error));
+                if let Some(reason) = limits::exhausted(&error) {
+                    return Err(Stop::skip(reason));
                 }
                 let wait = Some((started.elapsed(), limit));
                 let expected = format!("a connection to {address}");

@@ -3,6 +3,7 @@
 //! Where `/proc` hides a file from the harness the error is a skip with the reason, never a
 //! failure. A process that is gone is a crash.
 
+use crate::limits;
 use crate::syscall_names;
 use crate::verdict::{CaseResult, Class, Failure, Stop};
 use procfs::net::TcpNetEntries;
@@ -342,6 +343,9 @@ fn state_of(line: &str) -> Option<&str> {
 }
 
 fn hidden(path: &str, error: io::Error) -> Stop {
+    if let Some(reason) = limits::exhausted(&error) {
+        return Stop::skip(reason);
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied => Stop::skip(format!("may not read {path}")),
         io::ErrorKind::NotFound => gone(path),
@@ -367,6 +371,7 @@ impl From<ProcError> for Stop {
             ProcError::Io(error, path) if error.raw_os_error() == Some(libc::ESRCH) => {
                 gone(&shown(path))
             }
+            ProcError::Io(error, path) => hidden(&shown(path), error),
             other => Self::fault("to read /proc", other),
         }
     }

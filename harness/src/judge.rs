@@ -1,6 +1,6 @@
 //! What a case function is given: a way to start servers, the clock, and words for a verdict.
 
-use crate::case::{Case, Rung};
+use crate::case::Rung;
 use crate::launch::Launch;
 use crate::scene::Scene;
 use crate::server::Server;
@@ -30,7 +30,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// ```
 #[derive(Debug)]
 pub struct Judge {
-    case: &'static Case,
     pub(crate) target: Arc<Target>,
     pub(crate) scene: Arc<Scene>,
     pub(crate) wait_for_enter: bool,
@@ -39,13 +38,12 @@ pub struct Judge {
 
 impl Judge {
     pub(crate) fn new(
-        case: &'static Case,
         target: Arc<Target>,
         scene: Arc<Scene>,
         seed: u64,
         wait_for_enter: bool,
     ) -> Self {
-        Self { case, target, scene, wait_for_enter, seed }
+        Self { target, scene, wait_for_enter, seed }
     }
 
     /// Starts a fresh server with these options and waits until it listens. It is ended when the
@@ -147,11 +145,5 @@ impl Judge {
             }
             std::thread::sleep(LOOK_AGAIN);
         }
-    }
-
-    /// The case that runs.
-    #[must_use]
-    pub fn case(&self) -> &'static Case {
-        self.case
     }
 }

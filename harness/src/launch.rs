@@ -180,7 +180,9 @@ impl<'a> Launch<'a> {
         let mut lease = None;
         how.port = match self.port {
             PortChoice::Own => {
-                let taken = PortLease::take().map_err(|e| Stop::fault("a free port", e))?;
+                let taken = PortLease::take().map_err(|e| {
+                    skip_if_exhausted(&e).unwrap_or_else(|| Stop::fault("a free port", e))
+                })?;
                 let number = taken.number();
                 lease = Some(taken);
                 Some(number)
@@ -192,14 +194,18 @@ impl<'a> Launch<'a> {
             return Err(Stop::skip("needs a server that the harness starts"));
         };
         let process = OwnedProcess::start(command, shown).map_err(|error| {
-            Stop::from(Failure::new(
-                Class::DidNotStart,
-                "the program to start",
-                format!("{error:#}"),
-            ))
+            skip_if_exhausted(&error).unwrap_or_else(|| {
+                let actual = format!("{error:#}");
+                Failure::new(Class::DidNotStart, "the program to start", actual).into()
+            })
         })?;
         Ok((process, lease))
     }
+}
+
+fn skip_if_exhausted(error: &anyhow::Error) -> Option<Stop> {
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>())?;
+    limits::exhausted(cause).map(Stop::skip)
 }
 
 fn did_not_start(

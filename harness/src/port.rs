@@ -1,6 +1,7 @@
 //! Ports that nobody else has.
 //!
 //! A port below or above the kernel's ephemeral range is never taken by an outgoing connection.
+//! Where that range leaves nothing over, ports inside it must do.
 //! A locked file per port keeps harness processes that run at the same time apart, and a bind
 //! probe finds ports that other programs hold.
 
@@ -10,6 +11,9 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Below it are the well-known services.
+const LOWEST: u16 = 10_000;
 
 /// A port that is ours until this is dropped.
 #[derive(Debug)]
@@ -47,7 +51,12 @@ impl PortLease {
                 return Ok(Self { number, _lock: lock });
             }
         }
-        bail!("every port outside the ephemeral range is taken")
+        bail!(
+            "none of the {} ports from {} to {} is free",
+            ports.len(),
+            ports[0],
+            ports[ports.len() - 1]
+        )
     }
 }
 
@@ -69,8 +78,11 @@ fn ephemeral_range() -> (u16, u16) {
         .unwrap_or((32_768, 60_999))
 }
 
+/// The ports from 10000 on that are outside the range, or all of them if it covers them all.
 fn candidates((first, last): (u16, u16)) -> Vec<u16> {
-    (10_000..=u16::MAX).filter(|port| *port < first || *port > last).collect()
+    let all = LOWEST..=u16::MAX;
+    let outside: Vec<u16> = all.clone().filter(|port| *port < first || *port > last).collect();
+    if outside.is_empty() { all.collect() } else { outside }
 }
 
 /// Whether the port can be bound on every address, without SO_REUSEADDR: then no listener, no
@@ -105,7 +117,8 @@ mod tests {
         let leases: Vec<PortLease> = (0..50).map(|_| PortLease::take().unwrap()).collect();
         let numbers: HashSet<u16> = leases.iter().map(PortLease::number).collect();
         assert_eq!(numbers.len(), leases.len());
-        assert!(numbers.iter().all(|port| *port < first || *port > last));
+        let outside = |port: &u16| *port < first || *port > last;
+        assert!(numbers.iter().all(outside) || (first <= LOWEST && last == u16::MAX));
     }
 
     #[test]
@@ -131,5 +144,12 @@ mod tests {
     fn the_ephemeral_range_is_left_out() {
         let ports = candidates((10_002, 65_533));
         assert_eq!(ports, [10_000, 10_001, 65_534, 65_535]);
+    }
+
+    #[test]
+    fn a_range_that_covers_everything_is_used_itself() {
+        let ports = candidates((1024, 65_535));
+        assert_eq!((ports.first(), ports.last()), (Some(&10_000), Some(&65_535)));
+        assert_eq!(ports.len(), 55_536);
     }
 }

@@ -32,7 +32,8 @@ impl OwnedProcess {
         let stdout = child.stdout.take().context("standard output is not captured")?;
         let stderr = child.stderr.take().context("standard error is not captured")?;
         let pid = Pid::from_child(&child);
-        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let handle =
+            rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(std::io::Error::from)?;
         Ok(Self {
             child: Mutex::new(child),
             pid,

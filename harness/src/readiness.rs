@@ -16,10 +16,24 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// Where a server listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listening {
-    /// Where a client connects: the bound address, or loopback if every address is bound.
-    pub(crate) address: SocketAddr,
+    /// The address the socket is bound to.
+    pub(crate) bound: SocketAddr,
     /// The process that holds the socket: the one that was started, or one it started.
     pub(crate) pid: i32,
+}
+
+impl Listening {
+    /// Where a client on this machine connects: loopback if every address is bound.
+    pub(crate) fn address(self) -> SocketAddr {
+        let mut address = self.bound;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        address
+    }
 }
 
 /// Why a server is not ready.
@@ -49,8 +63,12 @@ pub(crate) fn wait(
             return Ok(listening);
         }
         if Instant::now() >= deadline {
+            let instead = match listener_of(process.pid(), 0) {
+                Ok(Some(other)) => format!("; it listens on {} instead", other.bound),
+                _ => String::new(),
+            };
             return Err(NotReady::Seen(format!(
-                "the process still runs after {limit:.1?} and listens on no such socket"
+                "the process still runs after {limit:.1?} and listens on no such socket{instead}"
             )));
         }
         std::thread::sleep(PAUSE);
@@ -79,25 +97,30 @@ fn listener_of(pid: i32, port: u16) -> Result<Option<Listening>, Stop> {
         };
         let held = |inode| descriptors.iter().any(|d| d.inode() == Some(inode));
         if let Some(listener) = listeners.iter().find(|listener| held(listener.inode)) {
-            return Ok(Some(Listening { address: reachable(listener.local), pid }));
+            return Ok(Some(Listening { bound: listener.local, pid }));
         }
     }
     Ok(None)
-}
-
-/// The address that a client on this machine connects to.
-fn reachable(mut bound: SocketAddr) -> SocketAddr {
-    if bound.ip().is_unspecified() {
-        bound.set_ip(match bound.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    bound
 }
 
 /// Whether any process listens on the port, as seen by the harness itself.
 pub(crate) fn is_held(port: u16) -> bool {
     let own = Process::new(std::process::id() as i32).and_then(|me| me.listeners());
     own.is_ok_and(|all| all.iter().any(|s| s.local.port() == port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_connects_to_loopback_where_every_address_is_bound() {
+        let address = |bound: &str| {
+            let listening = Listening { bound: bound.parse().unwrap(), pid: 1 };
+            listening.address().to_string()
+        };
+        assert_eq!(address("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(address("[::]:80"), "[::1]:80");
+        assert_eq!(address("127.0.0.2:80"), "127.0.0.2:80");
+    }
 }

@@ -51,9 +51,8 @@ impl Default for Options {
     }
 }
 
-/// Runs the cases and returns their results in the same order. `done` hears of each as it ends.
-///
-/// Cases that are not `serial` run side by side; then each serial one runs alone.
+/// Runs the cases side by side and returns their results in the same order. `done` hears of each as
+/// it ends.
 pub fn run(
     cases: &[&'static Case],
     target: &Arc<Target>,
@@ -91,28 +90,24 @@ fn run_round(
     done: &(impl Fn(&CaseReport) + Sync),
 ) -> Vec<CaseReport> {
     let results: Mutex<Vec<(usize, CaseReport)>> = Mutex::default();
-    let run_one = |index: usize| {
-        let report = run_case(cases[index], target, options);
-        let mut results = lock(&results);
-        done(&report);
-        results.push((index, report));
-    };
-    let (serial, parallel): (Vec<usize>, Vec<usize>) =
-        (0..cases.len()).partition(|index| cases[*index].serial);
     // A server that already runs is one for all: cases beside each other would disturb it.
     let shared = matches!(target.origin, Origin::Running { .. });
     let jobs = if shared || options.wait_for_enter { 1 } else { options.jobs.max(1) };
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..jobs.min(parallel.len()) {
+        for _ in 0..jobs.min(cases.len()) {
             scope.spawn(|| {
-                while let Some(index) = parallel.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run_one(*index);
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(case) = cases.get(index) else { return };
+                    let report = run_case(case, target, options);
+                    let mut results = lock(&results);
+                    done(&report);
+                    results.push((index, report));
                 }
             });
         }
     });
-    serial.into_iter().for_each(run_one);
     let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, report)| report).collect()
@@ -170,7 +165,7 @@ pub fn preflight(target: &Arc<Target>, options: &Options) -> Result<(), Box<Fail
                 }
                 skip @ Stop::Skip(_) => skip,
             }),
-            _ => Ok(()),
+            _ => server.refuse_a_wrapper(),
         }
     });
     let options = Options { wait_for_enter: false, ..options.clone() };
@@ -191,8 +186,7 @@ fn attempt(case: &'static Case, target: &Arc<Target>, options: &Options) -> Case
     }
     let scene = Arc::new(Scene::new(options.limits, case.timeout, options.started));
     let seed = options.seed ^ fingerprint(case.id);
-    let judge =
-        Judge::new(case, Arc::clone(target), Arc::clone(&scene), seed, options.wait_for_enter);
+    let judge = Judge::new(Arc::clone(target), Arc::clone(&scene), seed, options.wait_for_enter);
     let (sender, receiver) = channel();
     let runner = thread::spawn(move || {
         let result = (case.run)(&judge);

@@ -51,6 +51,12 @@ impl Scene {
         self.started + self.limit + Duration::from_micros(self.starting_us.load(Ordering::Relaxed))
     }
 
+    /// What counts towards the limit: without the time that starting servers has taken.
+    fn elapsed(&self) -> Duration {
+        let starting = Duration::from_micros(self.starting_us.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(starting)
+    }
+
     /// Starts a server within `limit`. That has a limit of its own, so the clock of the case stands
     /// still: a slow interpreter must not eat the time of the rule.
     pub(crate) fn start_within<T>(&self, limit: Duration, start: impl FnOnce() -> T) -> T {
@@ -119,14 +125,15 @@ impl Scene {
     pub(crate) fn complete(&self, failure: &mut Failure, wait: Wait) {
         failure.times.get_or_insert_with(|| Times {
             wait,
-            case_elapsed: self.started.elapsed(),
+            case_elapsed: self.elapsed(),
             case_limit: self.limit,
             run_elapsed: self.run_started.elapsed(),
         });
         if failure.transcripts.is_empty() {
             let kept = lock(&self.transcripts);
             let failed = |t: &&Arc<Transcript>| failure.client.as_deref() == Some(t.name());
-            let others = kept.iter().filter(|t| !failed(t)).rev().take(TRANSCRIPTS_SHOWN);
+            let others = kept.iter().filter(|t| !failed(t) && t.has_exchange());
+            let others = others.rev().take(TRANSCRIPTS_SHOWN);
             failure.transcripts =
                 kept.iter().filter(failed).chain(others).map(|t| t.text()).collect();
         }
@@ -146,4 +153,38 @@ impl Scene {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scene() -> Scene {
+        Scene::new(Limits::default(), Duration::from_secs(10), Instant::now())
+    }
+
+    #[test]
+    fn the_time_of_a_start_is_not_shown_as_the_time_of_the_case() {
+        let scene = scene();
+        let start = Duration::from_millis(50);
+        scene.start_within(Duration::from_secs(5), || std::thread::sleep(start));
+        let mut failure = Failure::new(Class::BrokenRule, "a", "b");
+        scene.complete(&mut failure, None);
+        let times = failure.times.unwrap();
+        assert!(times.case_elapsed + start <= scene.started.elapsed() + Duration::from_micros(1));
+    }
+
+    #[test]
+    fn a_client_that_said_and_heard_nothing_is_shown_only_if_it_failed() {
+        let scene = scene();
+        for name in ["failed", "silent", "talker"] {
+            scene.transcript(Some(name)).event("connected");
+        }
+        lock(&scene.transcripts)[2].sent(b"mn\r\n");
+        let mut failure = Failure::new(Class::BrokenRule, "a", "b");
+        failure.client = Some("failed".into());
+        scene.complete(&mut failure, None);
+        let shown: Vec<_> = failure.transcripts.iter().map(|t| t.client.as_str()).collect();
+        assert_eq!(shown, ["failed", "talker"]);
+    }
 }

@@ -11,7 +11,7 @@ use crate::process::{OwnedProcess, describe};
 use crate::readiness::{self, Listening};
 use crate::scene::Scene;
 use crate::stats::Stats;
-use crate::verdict::{CaseResult, Stop};
+use crate::verdict::{CaseResult, Class, Failure, Stop};
 use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -37,6 +37,31 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.running.address
+    }
+
+    /// The address its listening socket is bound to, as `/proc/PID/net/tcp` has it: `0.0.0.0` where
+    /// [`Server::address`] is loopback, because a client cannot connect to that.
+    ///
+    /// # Errors
+    /// A skip if the harness did not start the server.
+    pub fn bound_address(&self) -> CaseResult<SocketAddr> {
+        let bound = self.running.bound;
+        bound.ok_or_else(|| Stop::skip("needs a server that the harness starts"))
+    }
+
+    /// Refuses a server that is a child of the command: signals and the end of the case would
+    /// reach the wrapper only.
+    pub(crate) fn refuse_a_wrapper(&self) -> CaseResult {
+        let (started, listens) = (self.owned()?.pid(), self.pid()?);
+        if started == listens {
+            return Ok(());
+        }
+        let actual = format!(
+            "the command starts the server as a child (pid {listens}): give the server itself, \
+             or use `exec`"
+        );
+        let expected = "the command to be the server that listens";
+        Err(Failure::new(Class::DidNotStart, expected, actual).into())
     }
 
     /// Connects a client with the usual options.
@@ -102,22 +127,10 @@ impl Server {
     /// # Errors
     /// It did not come within 2 s.
     pub fn wait_for_ready_line(&self) -> CaseResult {
-        let process = self.owned()?;
-        self.wait_for_text(process.stdout.clone(), "standard output", "listening on ")
-    }
-
-    /// Waits until the log contains the text.
-    ///
-    /// # Errors
-    /// It did not come within 2 s.
-    pub fn wait_for_log(&self, text: &str) -> CaseResult {
-        let process = self.owned()?;
-        self.wait_for_text(process.stderr.clone(), "the log", text)
-    }
-
-    fn wait_for_text(&self, output: crate::output::Output, stream: &str, text: &str) -> CaseResult {
+        let output = &self.owned()?.stdout;
         let limit = self.scene.limits.scale(limits::READ);
         let started = Instant::now();
+        let text = "listening on ";
         // A whole line: the text alone may still be in the middle of being written.
         let has_line = |all: &str| all.find(text).is_some_and(|at| all[at..].contains('\n'));
         if output.wait_for(limit, has_line) {
@@ -125,7 +138,7 @@ impl Server {
         }
         let actual = format!("{:?}", output.last_lines(10));
         let wait = Some((started.elapsed(), limit));
-        Err(self.scene.broken(format!("{stream} to say {text:?}"), actual, None, wait))
+        Err(self.scene.broken(format!("standard output to say {text:?}"), actual, None, wait))
     }
 
     /// Sends a signal to the process that was started. Unless it is STOP or CONT, the server may
@@ -211,6 +224,7 @@ pub fn describe_exit(status: ExitStatus) -> String {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    bound: Option<SocketAddr>,
     pid: Option<i32>,
     process: Option<OwnedProcess>,
     lease: Option<PortLease>,
@@ -224,7 +238,8 @@ impl Running {
         listening: Listening,
     ) -> Self {
         Self {
-            address: listening.address,
+            address: listening.address(),
+            bound: Some(listening.bound),
             pid: Some(listening.pid),
             process: Some(process),
             lease,
@@ -233,7 +248,8 @@ impl Running {
     }
 
     pub(crate) fn existing(address: SocketAddr, pid: Option<i32>) -> Self {
-        Self { address, pid, process: None, lease: None, end_expected: AtomicBool::new(false) }
+        let end_expected = AtomicBool::new(false);
+        Self { address, bound: None, pid, process: None, lease: None, end_expected }
     }
 
     fn expect_end(&self) {
@@ -262,9 +278,9 @@ impl Running {
     pub(crate) fn end(&self) -> Option<String> {
         let process = self.process.as_ref()?;
         self.expect_end();
-        let survivors = process.end();
-        let port = self.lease.as_ref()?.number();
-        survivors.or_else(|| {
+        process.end().or_else(|| {
+            // Only the port of a lease is certainly the server's and nobody else's.
+            let port = self.lease.as_ref()?.number();
             readiness::is_held(port)
                 .then(|| format!("the server ended and port {port} is still held"))
         })

@@ -23,6 +23,7 @@ pub struct Transcript {
 struct Kept {
     entries: VecDeque<Entry>,
     dropped: usize,
+    has_exchange: bool,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Transcript {
 
     fn add(&self, what: What, bytes: &[u8]) {
         let mut kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        kept.has_exchange |= what != What::Event;
         if let Some(last) = kept.entries.back_mut()
             && last.what == what
             && what != What::Event
@@ -82,6 +84,11 @@ impl Transcript {
             head: bytes[..bytes.len().min(BYTES)].to_vec(),
             total: bytes.len(),
         });
+    }
+
+    /// Whether the client sent or received anything.
+    pub(crate) fn has_exchange(&self) -> bool {
+        self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).has_exchange
     }
 
     /// The record as lines of text.

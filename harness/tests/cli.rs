@@ -88,6 +88,32 @@ fn a_server_that_never_listens_is_given_up_at_the_limit() {
 }
 
 #[test]
+fn a_server_that_ignores_its_port_is_told_where_it_listens() {
+    let elsewhere = ONLY_MN.replace("int(sys.argv[1])", "0");
+    check(&python(&elsewhere))
+        .args(["--timeout-multiplier", "0.2"])
+        .assert()
+        .code(3)
+        .stderr(contains("SERVER DID NOT START").and(contains("it listens on 127.0.0.1:")));
+}
+
+#[test]
+fn a_wrapper_around_the_server_is_refused() {
+    let wrapper = format!(r#"sh -c 'python3 -c "$0" "$1"; true' '{ONLY_MN}' {{port}}"#);
+    check(&wrapper).arg("PR03").assert().code(3).stderr(
+        contains("the command starts the server as a child (pid ").and(contains("use `exec`")),
+    );
+}
+
+#[test]
+fn an_address_of_another_machine_is_refused() {
+    for address in ["192.0.2.1:4000", "0.0.0.0:4000", "[2001:db8::1]:4000"] {
+        let arguments = ["check", "--addr", address];
+        harness().args(arguments).assert().code(2).stderr(contains("only a loopback address"));
+    }
+}
+
+#[test]
 fn a_server_that_leaves_a_descendant_breaks_a_rule() {
     let text = r#"
 import os, select, socket, sys, time

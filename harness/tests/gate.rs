@@ -13,7 +13,7 @@ use harness::{cases, verdict::Failure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock};
 
 /// Most cases wait, so more of them than there are cores run side by side.
 const THREADS: usize = 8;
@@ -25,8 +25,6 @@ struct Gate {
     packages: Vec<RungPackage>,
     targets: OnceLock<Targets>,
     starts: BTreeMap<String, OnceLock<Result<(), Box<Failure>>>>,
-    /// A serial case holds it alone, the others share it.
-    machine: RwLock<()>,
     options: Options,
 }
 
@@ -45,17 +43,13 @@ fn main() -> ExitCode {
         starts: packages.iter().map(|p| (p.name.clone(), OnceLock::new())).collect(),
         packages,
         targets: OnceLock::new(),
-        machine: RwLock::new(()),
         options: Options::default(),
     });
     let mut trials = Vec::new();
-    // The serial cases come last, so that nobody waits for them.
-    for serial in [false, true] {
-        for package in &gate.packages {
-            for case in cases::all().filter(|case| case.serial == serial) {
-                if case.expectation(package.rung) != Expectation::NotApplicable {
-                    trials.push(trial(&gate, package, case));
-                }
+    for package in &gate.packages {
+        for case in cases::all() {
+            if case.expectation(package.rung) != Expectation::NotApplicable {
+                trials.push(trial(&gate, package, case));
             }
         }
     }
@@ -71,8 +65,6 @@ fn trial(gate: &Arc<Gate>, package: &RungPackage, case: &'static Case) -> Trial 
 impl Gate {
     fn judge(&self, package: &str, case: &'static Case) -> Result<(), Failed> {
         let target = self.target(package)?;
-        let _alone = case.serial.then(|| self.machine.write());
-        let _beside_others = (!case.serial).then(|| self.machine.read());
         let report = runner::run_case(case, &target, &self.options);
         if let Verdict::Skip { reason } = &report.verdict {
             eprintln!("{package} {} skipped: {reason}", case.path);

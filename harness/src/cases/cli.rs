@@ -56,10 +56,6 @@ pub const CASES: &[Case] = &[
         .needs(&[Need::Restart, Need::Flags])
         .rule("options may stand in front of PORT or behind it", COMMAND_LINE)
         .hint("don't stop parsing options at the first argument that is none"),
-    Case::new("CM06", "cli/a_value_may_follow_an_equals_sign", Rung::Day2, equals_sign)
-        .needs(&[Need::Restart, Need::Flags])
-        .rule("`--max-header=20` means the same as `--max-header 20`", COMMAND_LINE)
-        .hint("split an option at its first `=`, as getopt_long(3) does"),
     Case::new("CM07", "cli/every_option_of_the_rung_is_taken", Rung::Day2, every_option)
         .needs(&[Need::Restart, Need::Flags])
         .rule("a server takes every option of its rung", COMMAND_LINE)
@@ -102,6 +98,17 @@ pub const CASES: &[Case] = &[
             COMMAND_LINE,
         )
         .hint("name the states READING_HEADER and READING_BODY in the one place that changes them"),
+    Case::new("CM15", "cli/max_body_may_be_the_largest", Rung::Day2, largest_max_body)
+        .needs(&[Need::Restart, Need::Flags])
+        .rule(
+            "`--max-body 2147483647` is taken, and a body of that size is then announced in peace",
+            COMMAND_LINE,
+        )
+        .hint("2^31-1 is in range: compare with `>`; buffers grow with what arrives, not with `n`"),
+    Case::new("CM14", "cli/nobody_else_is_let_in_by_default", Rung::Day2, default_host)
+        .needs(&[Need::Restart, Need::Flags])
+        .rule("without --host only 127.0.0.1 is listened on", COMMAND_LINE)
+        .hint("bind INADDR_LOOPBACK, not INADDR_ANY, and print what getsockname(2) says"),
 ];
 
 /// The whole line, as it must be.
@@ -133,6 +140,11 @@ fn ipv6(judge: &Judge) -> CaseResult {
     server.client()?.fence()
 }
 
+fn default_host(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    judge.equal("the address it is bound to", server.address(), server.bound_address()?)
+}
+
 fn port_zero(judge: &Judge) -> CaseResult {
     let server = judge.launch().port(0).start()?;
     expect_ready_line(judge, &server)?;
@@ -160,10 +172,6 @@ fn either_side(judge: &Judge) -> CaseResult {
         honours_max_header_of_20(&judge.launch().without_port().flags(&arguments).start()?)?;
     }
     Ok(())
-}
-
-fn equals_sign(judge: &Judge) -> CaseResult {
-    honours_max_header_of_20(&judge.server(&["--max-header=20"])?)
 }
 
 fn honours_max_header_of_20(server: &Server) -> CaseResult {
@@ -270,6 +278,16 @@ fn states_are_logged(judge: &Judge) -> CaseResult {
             .ensure(!logged(&quiet), format!("no {state} in the log by default"), || quiet.log())?;
     }
     Ok(())
+}
+
+fn largest_max_body(judge: &Judge) -> CaseResult {
+    let server = judge.server(&["--max-body", "2147483647"])?;
+    let mut client = server.client()?;
+    client.send("echo 2147483647\r\n")?;
+    server.client()?.fence()?;
+    // An incomplete request is dropped without a word, a refused one is answered.
+    client.shutdown_write()?;
+    client.expect_eof()
 }
 
 /// `READING_HEADER`, `ReadingHeader` and `reading-header` are the same name.

@@ -90,16 +90,21 @@ fn it_accepts_again(judge: &Judge) -> CaseResult {
     drop(crowd.flood);
     drop(crowd.early);
     let deadline = Instant::now() + judge.scale(AGAIN).min(judge.remaining());
+    let mut problem = judge.broken("a newcomer to be served", "none was in time");
     loop {
         // A server that closes newcomers may still close the first ones.
         let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(problem);
+        }
         let mut client = crowd.server.connect().named("late").read_limit(left).open()?;
         let sent = client.try_send("mn\r\n");
         match client.expect("MN\r\n") {
             Ok(()) => return Ok(()),
-            Err(stop) if sent.is_ok() && Instant::now() >= deadline => return Err(stop),
-            Err(_) => sleep(Duration::from_millis(20)),
+            Err(stop) if sent.is_ok() => problem = stop,
+            Err(_) => {}
         }
+        sleep(Duration::from_millis(20));
     }
 }
 

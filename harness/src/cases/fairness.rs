@@ -1,7 +1,7 @@
 //! One client that always has input, and the others who want to be served meanwhile.
 
 use super::support::{BIG, TINY, connected_clients, echo_of};
-use crate::case::{Case, Rung};
+use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
 use crate::server::Server;
@@ -23,8 +23,8 @@ pub const CASES: &[Case] = &[
     Case::new("FA01", "fairness/flood_of_small_requests", Rung::Day2, flood_of_small_requests)
         .rule("49 clients are answered within 1 s beside one that floods and reads", FAIRNESS)
         .hint(
-            "don't recv from one client until EAGAIN, which may never come: take a bounded share \
-             (one recv of 64 KiB), then serve the next",
+            "don't recv from one client until EAGAIN, which may never come: in a turn take a \
+             bounded number of bytes (one recv of 64 KiB) and of tasks, then serve the next",
         ),
     Case::new("FA02", "fairness/flood_that_never_reads", Rung::Day2, flood_that_never_reads)
         .rule("49 clients are answered within 1 s beside one that floods and never reads", FAIRNESS)
@@ -40,6 +40,7 @@ pub const CASES: &[Case] = &[
              every recv",
         ),
     Case::new("FA04", "fairness/many_tasks_in_a_row", Rung::Day2, many_tasks_in_a_row)
+        .needs(&[Need::Pid])
         .rule("a client that pipelines many tasks lets the others be served between them", FAIRNESS)
         .hint(
             "after a task on the loop, serve the others before the next request of the same \
@@ -142,9 +143,12 @@ fn many_tasks_in_a_row(judge: &Judge) -> CaseResult {
     let mut clients = connected_clients(&server, 10)?;
     clients.iter_mut().try_for_each(Client::fence)?;
     let mut worker = server.connect().named("working").open()?;
-    worker.send("mn\r\n".to_owned() + &"burn 20\r\n".repeat(200))?;
-    // Its requests are there, and the first task is about to run or runs.
-    worker.expect("MN\r\n")?;
+    let process = server.process()?;
+    let before = process.cpu()?;
+    worker.send("burn 20\r\n".repeat(200))?;
+    judge.wait_until("the first task to run", WITHIN * 2, || {
+        Ok(process.cpu()? >= before + Duration::from_millis(30))
+    })?;
     all_are_answered_in_time(judge, &mut clients)?;
     // Ends the rest of its work.
     worker.reset()

@@ -109,19 +109,20 @@ fn flushed_queue(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let process = server.process()?;
     let mut client = server.client()?;
-    fill_and_read(&mut client)?;
+    let pushed = fill_and_read(&mut client, 24 << 20)?;
     let after_first = process.resident_bytes()?;
     for _ in 0..3 {
-        fill_and_read(&mut client)?;
+        // No more than in the first round, or the server would have a reason to grow.
+        fill_and_read(&mut client, pushed)?;
     }
     expect_resident(judge, &process, after_first, 32 * MIB)
 }
 
-/// Up to 24 MiB of replies wait at the server, then all are read. A rung with bounded queues
-/// takes fewer requests.
-fn fill_and_read(client: &mut Client) -> CaseResult {
+/// Requests of up to `most` bytes are sent, then all their replies are read. A rung with bounded
+/// queues takes fewer. Returns how many bytes were sent before the first reply was read.
+fn fill_and_read(client: &mut Client, most: usize) -> CaseResult<usize> {
     let (request, reply) = echo_of(1 << 20);
-    let push = client.push_until_blocked(&request, 24 * request.len())?;
+    let push = client.push_until_blocked(&request, most)?;
     for _ in 0..push.sent / request.len() {
         client.expect(&reply)?;
     }
@@ -129,7 +130,8 @@ fn fill_and_read(client: &mut Client) -> CaseResult {
     if begun > 0 {
         client.ask(&request[begun..], &reply)?;
     }
-    client.fence()
+    client.fence()?;
+    Ok(push.sent)
 }
 
 fn wait_until_all_are_gone(judge: &Judge, server: &Server) -> CaseResult {

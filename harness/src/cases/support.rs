@@ -9,6 +9,12 @@ use std::time::{Duration, Instant};
 /// How long the server may take over what it does at once, on a busy machine.
 pub(super) const SOON: Duration = Duration::from_secs(2);
 
+/// The least that must be measured where a server may close after `limit` and not before: a clock
+/// in whole milliseconds, or `CLOCK_MONOTONIC_COARSE`, is some milliseconds off (clock_gettime(2)).
+pub(super) fn not_early(limit: Duration) -> Duration {
+    limit.saturating_sub(Duration::from_millis(20))
+}
+
 /// A receive buffer that is full after a few KiB.
 pub(super) const TINY: usize = 4096;
 

@@ -1,7 +1,7 @@
 //! The clocks of a connection: idle, slow request, stalled reader. Never early, and at most 1 s
 //! late.
 
-use super::support::{BIG, SOON, TINY, Watcher, echo_of, stopped_reader};
+use super::support::{BIG, SOON, TINY, Watcher, echo_of, not_early, stopped_reader};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -154,7 +154,7 @@ fn pause(milliseconds: u64) {
 
 fn idle_at_first(judge: &Judge) -> CaseResult {
     let server = judge.server(&["--idle-timeout", TIMEOUT_TEXT])?;
-    server.client()?.expect_closed_within(TIMEOUT, LATEST).map(drop)
+    server.client()?.expect_closed_within(not_early(TIMEOUT), LATEST).map(drop)
 }
 
 fn idle_after_a_request(judge: &Judge) -> CaseResult {
@@ -164,7 +164,7 @@ fn idle_after_a_request(judge: &Judge) -> CaseResult {
     let asked = client.ask("echo 5\r\nhello\r\n", "ECHO 5\r\nhello\r\n");
     pace.check(judge)?;
     asked?;
-    client.expect_closed_within(TIMEOUT, LATEST).map(drop)
+    client.expect_closed_within(not_early(TIMEOUT), LATEST).map(drop)
 }
 
 fn activity_extends_idle(judge: &Judge) -> CaseResult {
@@ -185,7 +185,7 @@ fn activity_extends_idle(judge: &Judge) -> CaseResult {
     let ended = sending.ask("\r\n", "ECHO 6\r\nhello!\r\n").and_then(|()| asking.fence());
     pace.check(judge)?;
     ended?;
-    asking.expect_closed_within(timeout, timeout + Duration::from_millis(1700)).map(drop)
+    asking.expect_closed_within(not_early(timeout), timeout + Duration::from_millis(1700)).map(drop)
 }
 
 fn work_is_not_idle(judge: &Judge) -> CaseResult {
@@ -194,11 +194,13 @@ fn work_is_not_idle(judge: &Judge) -> CaseResult {
     let mut client = server.connect().read_limit(PATIENCE).open()?;
     let asked_at = Instant::now();
     client.ask("burn 1000\r\n", "result: burned 1000\r\n")?;
-    client.expect_closed_within(idle, idle + Duration::from_millis(1700))?;
+    client.expect_closed_within(not_early(idle), idle + Duration::from_millis(1700))?;
     let (lived, least) = (asked_at.elapsed(), work + idle);
-    judge.ensure(lived >= least, format!("closed at least {least:?} after the request"), || {
-        format!("closed after {lived:.2?}")
-    })
+    judge.ensure(
+        lived >= not_early(least),
+        format!("closed at least {least:?} after the request"),
+        || format!("closed after {lived:.2?}"),
+    )
 }
 
 /// Sends one byte every 50 ms until the connection is gone, which must be in time.
@@ -211,7 +213,7 @@ fn trickle_until_closed(judge: &Judge, client: &mut Client, since: Instant) -> C
         pause(50);
     }
     let lived = since.elapsed();
-    judge.ensure(lived >= TIMEOUT, format!("open for at least {TIMEOUT:?}"), || {
+    judge.ensure(lived >= not_early(TIMEOUT), format!("open for at least {TIMEOUT:?}"), || {
         format!("closed {lived:.1?} after the first byte of the request")
     })?;
     client.expect_closed().map(drop)
@@ -292,9 +294,11 @@ fn stalled_reader(judge: &Judge) -> CaseResult {
     // It must not become idle while that request is sent.
     let mut watcher = Watcher::new(&server)?;
     watcher.wait_for_others(judge, 0, LATEST)?;
-    judge.ensure(before.elapsed() >= TIMEOUT, format!("closed after {TIMEOUT:?}"), || {
-        format!("closed {:.2?} after the reply was asked for", before.elapsed())
-    })?;
+    judge.ensure(
+        before.elapsed() >= not_early(TIMEOUT),
+        format!("closed after {TIMEOUT:?}"),
+        || format!("closed {:.2?} after the reply was asked for", before.elapsed()),
+    )?;
     judge.equal("timeouts", 1, watcher.number("timeouts")?)
 }
 
@@ -332,9 +336,11 @@ fn stalled_reader_that_sends(judge: &Judge) -> CaseResult {
         let _ = client.try_send("mn\r\n");
         pause(50);
     }
-    judge.ensure(before.elapsed() >= TIMEOUT, format!("closed after {TIMEOUT:?}"), || {
-        format!("closed {:.2?} after the reply was asked for", before.elapsed())
-    })
+    judge.ensure(
+        before.elapsed() >= not_early(TIMEOUT),
+        format!("closed after {TIMEOUT:?}"),
+        || format!("closed {:.2?} after the reply was asked for", before.elapsed()),
+    )
 }
 
 fn no_reply_and_no_linger(judge: &Judge) -> CaseResult {
@@ -342,7 +348,7 @@ fn no_reply_and_no_linger(judge: &Judge) -> CaseResult {
     let mut watcher = Watcher::new(&server)?;
     let mut client = server.client()?;
     client.send("echo 5\r\nhe")?;
-    client.expect_closed_within(TIMEOUT, LATEST)?;
+    client.expect_closed_within(not_early(TIMEOUT), LATEST)?;
     // The client is still there, so a server that lingers would wait for it for 2 s.
     watcher.wait_for_others(judge, 0, Duration::from_secs(1))
 }
@@ -420,9 +426,11 @@ fn flood(judge: &Judge, client: &mut Client) -> CaseResult {
             format!("still open {:.1?} after the first byte of the request", since.elapsed())
         })?;
     }
-    judge.ensure(since.elapsed() >= TIMEOUT, format!("open for at least {TIMEOUT:?}"), || {
-        format!("closed after {:.1?}", since.elapsed())
-    })
+    judge.ensure(
+        since.elapsed() >= not_early(TIMEOUT),
+        format!("open for at least {TIMEOUT:?}"),
+        || format!("closed after {:.1?}", since.elapsed()),
+    )
 }
 
 fn taking_is_activity(judge: &Judge) -> CaseResult {

@@ -24,7 +24,7 @@ pub fn line(case: &CaseReport) -> String {
     format!("{word:<5} {} {:<55} {seconds:6.2} s{reason}{flaky}", case.id, case.path)
 }
 
-/// Every failure in full, then the totals.
+/// Every failure in full, then the totals and where to begin.
 #[must_use]
 pub fn summary(report: &RunReport) -> String {
     let mut text = String::new();
@@ -47,6 +47,11 @@ pub fn summary(report: &RunReport) -> String {
         report.duration.as_secs_f64(),
         report.seed
     );
+    let mut failed = report.cases.iter().filter(|case| case.verdict.is_unexpected());
+    // With one failure there is nothing to choose.
+    if let (Some(first), Some(_)) = (failed.next(), failed.next()) {
+        let _ = writeln!(text, "start with: {} {}", first.id, first.path);
+    }
     text
 }
 
@@ -177,5 +182,6 @@ mod tests {
         let text = summary(&example_report());
         assert!(text.contains("1 passed, 2 failed, 1 skipped"), "{text}");
         assert!(text.contains("(seed 7)"), "{text}");
+        assert!(text.ends_with("start with: AA02 group/breaks\n"), "{text}");
     }
 }
