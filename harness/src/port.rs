@@ -5,6 +5,7 @@
 //! A locked file per port keeps harness processes that run at the same time apart, and a bind
 //! probe finds ports that other programs hold.
 
+use crate::spawner::while_nobody_forks;
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, Socket, Type};
 use std::fs::{self, File};
@@ -47,7 +48,7 @@ impl PortLease {
                 .write(true)
                 .open(&path)
                 .with_context(|| format!("cannot open {}", path.display()))?;
-            if lock.try_lock().is_ok() && is_free(number) {
+            if lock.try_lock().is_ok() && while_nobody_forks(|| is_free(number)) {
                 return Ok(Self { number, _lock: lock });
             }
         }
@@ -108,8 +109,12 @@ fn is_free(port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spawner;
     use std::collections::HashSet;
     use std::net::TcpListener;
+    use std::process::Command;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
 
     #[test]
     fn leases_are_distinct_and_outside_the_ephemeral_range() {
@@ -128,7 +133,7 @@ mod tests {
         let other = File::options().write(true).open(path).unwrap();
         assert!(other.try_lock().is_err());
         drop(lease);
-        assert!(other.try_lock().is_ok());
+        assert!(while_nobody_forks(|| other.try_lock().is_ok()));
     }
 
     #[test]
@@ -137,7 +142,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", lease.number())).unwrap();
         assert!(!is_free(lease.number()));
         drop(listener);
-        assert!(is_free(lease.number()));
+        assert!(while_nobody_forks(|| is_free(lease.number())));
     }
 
     #[test]
@@ -151,5 +156,26 @@ mod tests {
         let ports = candidates((1024, 65_535));
         assert_eq!((ports.first(), ports.last()), (Some(&10_000), Some(&65_535)));
         assert_eq!(ports.len(), 55_536);
+    }
+
+    #[test]
+    fn a_leased_port_can_be_bound_while_others_start_servers() {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let mut child = spawner::spawn(Command::new("true")).unwrap();
+                    child.wait().unwrap();
+                }
+            });
+            let taken: Vec<_> = (0..400)
+                .filter_map(|_| {
+                    let lease = PortLease::take().unwrap();
+                    TcpListener::bind(("127.0.0.1", lease.number())).err()
+                })
+                .collect();
+            done.store(true, Ordering::Relaxed);
+            assert!(taken.is_empty(), "{} of 400: {:?}", taken.len(), taken.first());
+        });
     }
 }

@@ -1,10 +1,11 @@
 //! Starting child processes that cannot outlive the harness.
 
+use crate::scene::lock;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 type Request = (Command, Sender<io::Result<Child>>);
@@ -22,7 +23,8 @@ pub(crate) fn spawn(mut command: Command) -> io::Result<Child> {
             for (mut command, answer) in receiver {
                 // The one who asked may have been given up by the watchdog: then nobody owns the
                 // child, and it must not stay.
-                if let Err(unclaimed) = answer.send(command.spawn())
+                let child = while_nobody_forks(|| command.spawn());
+                if let Err(unclaimed) = answer.send(child)
                     && let Ok(mut child) = unclaimed.0
                 {
                     let _ = child.kill();
@@ -37,6 +39,16 @@ pub(crate) fn spawn(mut command: Command) -> io::Result<Child> {
     let (answer, child) = channel();
     requests.send((command, answer)).map_err(io::Error::other)?;
     child.recv().map_err(io::Error::other)?
+}
+
+/// Runs `work` at a time when no child is between fork and exec.
+///
+/// Such a child has a copy of every socket of the harness, close-on-exec or not, and so holds their
+/// ports although the harness has closed them.
+pub(crate) fn while_nobody_forks<T>(work: impl FnOnce() -> T) -> T {
+    static FORKING: Mutex<()> = Mutex::new(());
+    let _alone = lock(&FORKING);
+    work()
 }
 
 #[expect(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
