@@ -76,18 +76,6 @@ fn each_request_has_a_clock_of_its_own() {
 }
 
 #[test]
-fn a_client_that_takes_a_reply_out_of_the_kernel_is_not_idle() {
-    let (mut conn, mut turn) = after("compute 1\n", &[], false);
-    assert_eq!(conn.state(), ConnState::ReadingHeader, "the kernel has taken all of it");
-    for unacknowledged in (10..70).rev() {
-        conn.stream_mut().unacknowledged = unacknowledged;
-        assert_eq!(fate_after(&mut conn, &mut turn, 50 * S), Fate::Wait);
-    }
-    assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
-    assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
-}
-
-#[test]
 fn a_client_that_always_has_more_input_cannot_put_off_its_time_out() {
     let (mut conn, mut turn) = after("echo 100\n", &[], false);
     push(&mut conn, "x");
@@ -141,15 +129,26 @@ fn a_reader_that_takes_nothing_is_closed_even_if_it_keeps_sending() {
     assert_eq!(turn.stats.timeouts, 1);
 }
 
-#[test]
-fn a_reader_that_acknowledges_survives_though_the_socket_stays_full() {
-    let (mut conn, mut turn) = after("compute 1\n", &[Send::UpTo(70)], false);
+/// A peer that acknowledges one byte now and then survives; one that stops does not.
+fn lives_as_long_as_it_acknowledges(send: &[Send], state: ConnState) {
+    let (mut conn, mut turn) = after("compute 1\n", send, false);
+    assert_eq!(conn.state(), state);
     for unacknowledged in (10..70).rev() {
         conn.stream_mut().unacknowledged = unacknowledged;
         assert_eq!(fate_after(&mut conn, &mut turn, 50 * S), Fate::Wait);
     }
     assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
     assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);
+}
+
+#[test]
+fn a_client_that_takes_a_reply_out_of_the_kernel_is_not_idle() {
+    lives_as_long_as_it_acknowledges(&[], ConnState::ReadingHeader);
+}
+
+#[test]
+fn a_reader_that_acknowledges_survives_though_the_socket_stays_full() {
+    lives_as_long_as_it_acknowledges(&[Send::UpTo(70)], ConnState::Writing);
 }
 
 #[test]
