@@ -240,9 +240,7 @@ impl<S: Stream> Connection<S> {
             }
             Work::Quit => {
                 self.input = Input::Cut;
-                if self.apply(Event::HeaderComplete) == Action::ShutdownSend {
-                    self.shutdown_send(turn.now);
-                }
+                self.apply_and_part(Event::HeaderComplete, turn.now);
             }
             Work::Task(task) => {
                 self.tasks_out += 1;
@@ -278,9 +276,7 @@ impl<S: Stream> Connection<S> {
             Sent::All(count) => {
                 self.note_sent(count, turn);
                 self.stalled_since = None;
-                if self.apply(Event::WriteComplete) == Action::ShutdownSend {
-                    self.shutdown_send(turn.now);
-                }
+                self.apply_and_part(Event::WriteComplete, turn.now);
             }
             Sent::Some(count) => {
                 self.note_sent(count, turn);
@@ -317,9 +313,7 @@ impl<S: Stream> Connection<S> {
         };
         self.input = ended;
         self.request_start = None;
-        if self.apply(event) == Action::ShutdownSend {
-            self.shutdown_send(now);
-        }
+        self.apply_and_part(event, now);
     }
 
     /// Whether the peer is owed nothing, not even bytes that the kernel still holds for it.
@@ -329,7 +323,12 @@ impl<S: Stream> Connection<S> {
             && self.stream.unacknowledged().is_ok_and(|bytes| bytes == 0)
     }
 
-    fn shutdown_send(&mut self, now: Instant) {
+    /// Applies an event after which nothing may be owed any more, and if the table says so, shuts
+    /// the sending side down and starts the linger clock.
+    fn apply_and_part(&mut self, event: Event, now: Instant) {
+        if self.apply(event) != Action::ShutdownSend {
+            return;
+        }
         match self.stream.shutdown_send() {
             Ok(()) => self.linger = Some(Linger { since: now, bytes_left: LINGER_BYTES }),
             Err(error) => self.lost(&error),

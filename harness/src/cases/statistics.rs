@@ -1,6 +1,6 @@
 //! The figures of `stats`, and that they are true (notes/protocol.md section 4).
 
-use super::support::echo;
+use super::support::{SOON, echo};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -10,8 +10,6 @@ use crate::verdict::CaseResult;
 use std::time::{Duration, Instant};
 
 const SOURCE: &str = "notes/protocol.md section 4";
-/// How long a figure may take to follow what happened.
-const SOON: Duration = Duration::from_secs(2);
 
 /// The cases of this group.
 pub const CASES: &[Case] = &[
