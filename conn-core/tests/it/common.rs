@@ -6,6 +6,7 @@ use conn_core::policy::Limits;
 use conn_core::service::{Executor, Outcome, Submitted, Task};
 use conn_core::state::ConnState;
 use conn_core::stats::{ServerInfo, Stats};
+use conn_core::write_policy::Unbounded;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -132,6 +133,7 @@ pub(crate) fn turn(limits: Limits, elsewhere: VecDeque<bool>) -> Turn<Scheduled>
         stats: Stats::default(),
         info: ServerInfo { pid: 1, started: now, mechanism: "script", threads: 1 },
         executor: Scheduled { elsewhere, outcomes: VecDeque::new() },
+        write_policy: Box::new(Unbounded),
         scratch: Scratch::default(),
     }
 }
