@@ -2,6 +2,7 @@
 
 use crate::case::{Expectation, Rung};
 use crate::limits::Limits;
+use crate::museum::tour::Tour;
 use crate::report::{RunReport, human, json, junit, tap};
 use crate::runner::{self, Options};
 use crate::target::{Origin, Target, quote};
@@ -41,6 +42,8 @@ enum Action {
         /// Ids, or parts of paths
         selectors: Vec<String>,
     },
+    /// Run the cases against each bug of the museum: its own cases must fail, and no others
+    Museum(Tour),
     /// Bring the generated parts of the workspace's notes up to date
     Notes,
     /// Check the pass criteria of a day, and print what its quest asks to paste
@@ -143,6 +146,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     match cli.command {
         Action::List { selectors } => list(&selectors),
         Action::Check(check) => check.run(),
+        Action::Museum(tour) => Ok(if tour.run()? { OK } else { BROKEN_RULE }),
         Action::Notes => {
             notes::update()?;
             Ok(OK)
