@@ -16,6 +16,8 @@ pub struct Finding {
     pub missed_by: Vec<String>,
     /// Cases that failed and are in neither list.
     pub false_alarms: Vec<&'static str>,
+    /// Cases in neither list that failed and, run again, passed: a busy machine, or chance.
+    pub unsteady: Vec<&'static str>,
     /// Cases that said nothing about the server, because the harness could not do its work.
     pub faults: Vec<&'static str>,
 }
@@ -43,6 +45,12 @@ impl Finding {
         let missed = caught_by.iter().filter(|id| !finding.caught_by.contains(&id.as_str()));
         finding.missed_by = missed.cloned().collect();
         finding
+    }
+
+    /// Takes those of the false alarms back that passed when the case was run again, and says so.
+    pub fn confirm(&mut self, again: &[CaseReport]) {
+        let passed = |id: &str| again.iter().any(|new| new.id == id && failure(new).is_none());
+        self.unsteady.extend(self.false_alarms.extract_if(.., |id| passed(id)));
     }
 
     /// Whether the run was as the catalogue says.
@@ -73,6 +81,7 @@ impl fmt::Display for Finding {
             ("also", own(&self.also)),
             ("NOT CAUGHT BY", self.missed_by.join(" ")),
             ("FALSE ALARM", own(&self.false_alarms)),
+            ("once but not again", own(&self.unsteady)),
             ("FAULT OF THE HARNESS", own(&self.faults)),
         ];
         let told: Vec<String> = lists
@@ -146,6 +155,18 @@ mod tests {
             assert_eq!(finding.word(), word, "{finding}");
             assert!(!finding.is_as_expected(), "{finding}");
         }
+    }
+
+    #[test]
+    fn a_false_alarm_is_one_that_comes_again() {
+        let ends = [("BU01", BROKEN), ("BU02", BROKEN), ("PR01", BROKEN), ("PR02", BROKEN)];
+        let mut finding = finding(&ends);
+        finding.confirm(&[report("PR01", None), report("PR02", BROKEN)]);
+        assert_eq!(finding.false_alarms, ["PR02"]);
+        assert_eq!(finding.word(), "FALSE ALARM");
+        finding.confirm(&[report("PR02", None)]);
+        assert!(finding.is_as_expected());
+        assert!(finding.to_string().ends_with("once but not again PR01 PR02"), "{finding}");
     }
 
     #[test]

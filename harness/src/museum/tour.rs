@@ -2,6 +2,7 @@
 
 use super::finding::Finding;
 use super::{Bug, Museum, PLAIN_RUNGS, cases_of};
+use crate::case::Case;
 use crate::report::{CaseReport, human};
 use crate::runner::{self, Options};
 use crate::scene::lock;
@@ -89,8 +90,12 @@ fn judge(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(exhibit) = exhibits.get(index) else { return };
                     let cases = cases_of(exhibit.target.rung);
-                    let reports = runner::run(&cases, &exhibit.target, &options, |_| ()).cases;
-                    let finding = Finding::new(exhibit.bug, &reports);
+                    let run = |cases: &[_]| runner::run(cases, &exhibit.target, &options, |_| ());
+                    let reports = run(&cases).cases;
+                    let mut finding = Finding::new(exhibit.bug, &reports);
+                    let is_alarm = |case: &&&Case| finding.false_alarms.contains(&case.id);
+                    let alarms: Vec<_> = cases.iter().filter(is_alarm).copied().collect();
+                    finding.confirm(&run(&alarms).cases);
                     let mut findings = lock(&findings);
                     done(exhibit, &finding, &reports);
                     findings.insert(index, finding);
