@@ -47,7 +47,7 @@ pub(crate) fn give_back_large_buffers() {
 pub(crate) struct Signals {
     pub(crate) pipe: File,
     installed: Instant,
-    /// Milliseconds after `installed`, and one more, so that 0 can mean: not yet.
+    /// Nanoseconds after `installed`, and one more, so that 0 can mean: not yet.
     came: Arc<AtomicU64>,
 }
 
@@ -63,7 +63,7 @@ impl Signals {
             flag::register(signal, Arc::clone(&is_second))?;
             let came = Arc::clone(&came);
             let note_time = move || {
-                let after = u64::try_from(installed.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+                let after = u64::try_from(installed.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
                 let _ = came.compare_exchange(0, after + 1, Ordering::AcqRel, Ordering::Acquire);
             };
             // SAFETY: the handler reads a clock (clock_gettime(2)) and changes an atomic. Both are
@@ -77,7 +77,7 @@ impl Signals {
     /// When the first signal came.
     pub(crate) fn came(&self) -> Option<Instant> {
         let after = self.came.load(Ordering::Acquire).checked_sub(1)?;
-        Some(self.installed + Duration::from_millis(after))
+        Some(self.installed + Duration::from_nanos(after))
     }
 
     /// Empties the pipe, or it would stay readable for ever.
