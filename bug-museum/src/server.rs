@@ -11,7 +11,7 @@
 //!
 //! [`Connection`] knows the protocol and its own clocks, [`Server`] knows all connections.
 
-use crate::bugs::Mechanism;
+use crate::bugs::{Bug, Mechanism, bug};
 use crate::options::Options;
 use crate::sys::{self, Signals};
 use anyhow::{Context, Result};
@@ -22,18 +22,23 @@ use nix::sys::select::{FD_SETSIZE, FdSet, select};
 use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::io::Errno as AcceptError;
 use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, accept_with, bind, listen, socket_with, sockopt,
+    AddressFamily, SendFlags, SocketFlags, SocketType, accept_with, bind, listen, send,
+    socket_with, sockopt,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
+use signal_hook::consts::SIGPIPE;
+use signal_hook::flag;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::panic::{catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use std::{fs, iter, mem, process};
+use std::{fs, iter, mem, process, thread};
 use tracing::{debug, info, warn};
 
 /// Clients that may wait to be accepted.
@@ -101,7 +106,9 @@ struct Window {
 
 /// What a connection needs from the server around it.
 struct Turn {
+    started: Instant,
     now: Instant,
+    mechanism: Mechanism,
     options: Options,
     stats: Stats,
     scratch: Vec<u8>,
@@ -205,7 +212,9 @@ impl Connection {
             State::Lingering => !self.end_of_input,
             State::Closed => false,
         };
-        Interest { read, write: self.queued() > 0 }
+        // BUG write-set-always-armed: write interest without a reply; an idle socket is writable, so
+        // the wait call returns at once and for ever (day 2's quest, visual model).
+        Interest { read, write: self.queued() > 0 || bug(Bug::WriteSetAlwaysArmed) }
     }
 
     /// One visit: write, read, answer, write. An error is the end of this client and nobody else's.
@@ -216,17 +225,37 @@ impl Connection {
         if ready.read && self.interest().read {
             self.receive(share, turn)?;
         }
-        self.take_requests(turn);
+        // BUG pause-forgets-what-was-read: only new input starts the parser; requests read before
+        // the pause wait until the client says more (notes/protocol.md section 5, day 3).
+        if !(bug(Bug::PauseForgetsWhatWasRead) && ready.write && !ready.read) {
+            self.take_requests(turn);
+        }
         self.flush(turn)?;
         self.finish(turn)
     }
 
     fn receive(&mut self, share: usize, turn: &mut Turn) -> io::Result<()> {
-        let mut left = share;
+        // BUG reads-until-eagain: no share, one client is read until its socket is empty; while it
+        // floods, that is never, and the others starve (integration report: an I/O budget).
+        let mut left = if bug(Bug::ReadsUntilEagain) { usize::MAX } else { share };
         while left > 0 {
             let room = left.min(READ_SHARE);
             match self.socket.read(&mut turn.scratch[..room]) {
+                // BUG end-of-input-ignored: recv's 0 taken for nothing to read; the socket stays
+                // readable, the loop spins, the connection never ends (day 2's quest, step 4).
+                Ok(0) if bug(Bug::EndOfInputIgnored) => break,
+                // BUG half-close-closes: recv's 0 taken for the end of the client; who sends all,
+                // shuts down its side and then reads gets nothing (day 2's quest, step 4, does so).
+                Ok(0) if bug(Bug::HalfCloseCloses) => {
+                    self.enter(State::Closed);
+                    break;
+                }
                 Ok(0) => {
+                    // BUG end-of-input-ends-the-line: what lacks its LF is obeyed at the end of the
+                    // input; half a request is carried out (notes/protocol.md section 1, half-close).
+                    if bug(Bug::EndOfInputEndsTheLine) {
+                        self.read_buf.push(b'\n');
+                    }
                     // The client sends no more. It still reads, so it gets every reply.
                     self.end_of_input = true;
                     self.input_ended = true;
@@ -236,6 +265,11 @@ impl Connection {
                     left -= count;
                     turn.stats.bytes_read += count as u64;
                     self.last_read = turn.now;
+                    // BUG request-clock-restarts-with-each-byte: a byte now and then keeps a request,
+                    // and its connection, open for ever (notes/protocol.md section 1, slow request).
+                    if bug(Bug::RequestClockRestartsWithEachByte) {
+                        self.request_started = None;
+                    }
                     if self.state.takes_requests() {
                         self.read_buf.extend_from_slice(&turn.scratch[..count]);
                     } else if self.state == State::Lingering {
@@ -243,6 +277,9 @@ impl Connection {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // BUG read-eagain-closes: every -1 of recv taken for an error; a connection ends as
+                // soon as all it sent is read (day 1's quest, step 5).
+                Err(error) if bug(Bug::ReadEagainCloses) => return Err(error),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     turn.stats.read_would_block += 1;
                     break;
@@ -261,13 +298,23 @@ impl Connection {
         let mut used = 0;
         self.has_more = false;
         while self.state.takes_requests() {
-            if self.paused || turn.now >= share_ends {
-                self.has_more = used < input.len();
+            // BUG pause-only-stops-reading: what is in the buffer already is answered in spite of the
+            // pause; the queue grows past its bound by a buffer of requests (notes/protocol.md section 5).
+            let paused = self.paused && !bug(Bug::PauseOnlyStopsReading);
+            if paused || turn.now >= share_ends {
+                self.has_more = used < input.len() && !bug(Bug::PauseForgetsWhatWasRead);
+                // BUG pause-drops-what-was-read: the read buffer is cleared at high-water; requests
+                // that had arrived are never answered (day 1's quest, step 5).
+                if bug(Bug::PauseDropsWhatWasRead) {
+                    used = input.len();
+                }
                 break;
             }
             let (count, complete) = self.step(&input[used..], turn);
             used += count;
-            if !complete {
+            // BUG one-request-per-read: after a request back to the wait call; a pipelined one lies
+            // in the buffer until the client sends more (day 1's quest, step 1: the buffer is state).
+            if !complete || bug(Bug::OneRequestPerRead) && self.state == State::ReadingHeader {
                 break;
             }
         }
@@ -299,9 +346,22 @@ impl Connection {
     fn read_header(&mut self, input: &[u8], turn: &mut Turn) -> (usize, bool) {
         let limit = turn.options.max_header as usize;
         // The longest line ends within its own bytes, a CR and an LF.
-        let window = &input[..input.len().min(limit + 2)];
+        let window = if bug(Bug::LineLimitOnlyAtItsEnd) {
+            input
+        } else {
+            &input[..input.len().min(limit + 2)]
+        };
         let seen = mem::take(&mut self.scanned).min(window.len());
         let Some(end) = window[seen..].iter().position(|&byte| byte == b'\n') else {
+            // BUG header-must-come-whole: one recv taken for one line; a header in two segments is
+            // two unknown verbs (day 1's quest, goal: a header may be partial).
+            if bug(Bug::HeaderMustComeWhole) && !input.is_empty() {
+                self.obey(input, turn);
+                return (input.len(), true);
+            }
+            // BUG line-limit-only-at-its-end: the limit is looked at when the LF is there; without
+            // one a client fills the memory (notes/protocol.md section 1, line too long).
+            let limit = if bug(Bug::LineLimitOnlyAtItsEnd) { usize::MAX } else { limit };
             // A CR at the end may be the first half of the end of line.
             if window.strip_suffix(b"\r").unwrap_or(window).len() > limit {
                 self.lose_framing(b"CLIENT_ERROR line too long\r\n", turn);
@@ -326,15 +386,22 @@ impl Connection {
         let (verb, rest) = line.split_at(verb_len);
         // All behind the one space after the verb, inner and trailing spaces kept.
         let text = rest.strip_prefix(b" ").unwrap_or(rest);
-        let verb = verb.to_ascii_lowercase();
+        // BUG verbs-case-sensitive: bytes compared as they are; MN typed by hand is an error
+        // (notes/protocol.md section 1).
+        let verb =
+            if bug(Bug::VerbsCaseSensitive) { verb.to_vec() } else { verb.to_ascii_lowercase() };
         match verb.as_slice() {
             b"echo" => match number(text, MAX_ANNOUNCED) {
                 Some(size) => self.start_echo(size, turn),
-                None => self.queue(&[b"CLIENT_ERROR usage: echo <bytes up to 2147483647>\r\n"], turn),
+                None => {
+                    self.queue(&[b"CLIENT_ERROR usage: echo <bytes up to 2147483647>\r\n"], turn)
+                }
             },
             b"burn" => match number(text, MAX_BURN) {
                 Some(ms) => self.run_task(|| Ok(burn(ms)), turn),
-                None => self.queue(&[b"CLIENT_ERROR usage: burn <milliseconds up to 10000>\r\n"], turn),
+                None => {
+                    self.queue(&[b"CLIENT_ERROR usage: burn <milliseconds up to 10000>\r\n"], turn)
+                }
             },
             b"compute" => self.run_task(|| Ok(hexadecimal(&Sha256::digest(text))), turn),
             b"fail" | b"panic" if text.is_empty() => {
@@ -350,11 +417,22 @@ impl Connection {
                 self.queue(&[b"VERSION ", env!("CARGO_PKG_VERSION").as_bytes(), b"\r\n"], turn);
             }
             b"stats" => {
-                let figures = turn.stats.figures();
+                let figures = turn.stats.figures(turn.started, turn.mechanism);
                 self.queue(&[figures.as_bytes()], turn);
             }
             b"mn" => self.queue(&[b"MN\r\n"], turn),
+            // BUG quit-drops-the-queue: closed at once; replies to what was asked before quit are lost
+            // (notes/protocol.md section 1, quit).
+            b"quit" if bug(Bug::QuitDropsTheQueue) => self.enter(State::Closed),
             b"quit" => self.stop_reading(),
+            // BUG bad-request-closes: an unknown verb ends the connection; a typing error costs the
+            // session, and what was pipelined behind it (notes/protocol.md section 1, errors).
+            _ if bug(Bug::BadRequestCloses) => self.lose_framing(b"ERROR\r\n", turn),
+            // BUG error-reply-jumps-the-queue: sent on the spot; it overtakes the replies before it
+            // (notes/protocol.md section 1: replies come in the order of the requests).
+            _ if bug(Bug::ErrorReplyJumpsTheQueue) => {
+                let _ = self.socket.write(b"ERROR\r\n");
+            }
             _ => self.queue(&[b"ERROR\r\n"], turn),
         }
     }
@@ -364,21 +442,51 @@ impl Connection {
         if size > u64::from(turn.options.max_body) {
             // Said at once, so that a client that listens need not send the rest.
             self.queue(&[b"SERVER_ERROR object too large\r\n"], turn);
-            self.enter(State::SkippingBody);
+            // BUG oversized-body-parsed: refused and not skipped; its bytes are taken for requests,
+            // so that a client smuggles them in a body (notes/protocol.md section 1, errors).
+            if !bug(Bug::OversizedBodyParsed) {
+                self.enter(State::SkippingBody);
+            }
         } else {
             self.enter(State::ReadingBody);
         }
     }
 
     fn read_body(&mut self, input: &[u8], turn: &mut Turn) -> (usize, bool) {
-        let Some((body, rest)) = input.split_at_checked(self.body_left) else { return (0, false) };
+        let mut size = self.body_left;
+        // BUG body-read-as-a-line: read up to the next LF, whatever the header announced; an LF in
+        // the body breaks the framing (notes/protocol.md section 1: exactly n bytes, any value).
+        if bug(Bug::BodyReadAsALine)
+            && let Some(end) = input.iter().position(|&byte| byte == b'\n')
+        {
+            size = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]).len();
+        }
+        let Some((mut body, rest)) = input.split_at_checked(size) else {
+            // BUG body-must-come-whole: one recv taken for the whole body; one that comes in two
+            // segments is an error (day 1's quest, step 2: READING_BODY until it is complete).
+            if bug(Bug::BodyMustComeWhole) && !input.is_empty() {
+                self.lose_framing(b"CLIENT_ERROR bad data chunk\r\n", turn);
+            }
+            return (0, false);
+        };
+        let used = body.len();
         let Some(eol) = self.end_of_body(rest, turn) else { return (0, false) };
         self.enter(State::ReadingHeader);
+        // BUG body-stops-at-nul: measured up to its first NUL; binary bodies come back short
+        // (notes/protocol.md section 1: any value).
+        if bug(Bug::BodyStopsAtNul) {
+            body = body.split(|&byte| byte == 0).next().unwrap_or(body);
+        }
         self.queue(&[b"ECHO ", body.len().to_string().as_bytes(), b"\r\n", body, b"\r\n"], turn);
-        (body.len() + eol, true)
+        (used + eol, true)
     }
 
     fn skip_body(&mut self, input: &[u8], turn: &mut Turn) -> (usize, bool) {
+        // BUG oversized-body-buffered: kept until it is complete and then thrown away; the limit
+        // that was to protect the memory does not (notes/protocol.md section 1, errors).
+        if bug(Bug::OversizedBodyBuffered) && input.len() < self.body_left {
+            return (0, false);
+        }
         let skipped = self.body_left.min(input.len());
         self.body_left -= skipped;
         if self.body_left > 0 {
@@ -395,7 +503,9 @@ impl Connection {
         match rest {
             [b'\n', ..] => Some(1),
             [b'\r', b'\n', ..] => Some(2),
-            [] | [b'\r'] => None,
+            // BUG cr-without-its-lf-is-an-error: the two bytes are expected together; a segment that
+            // ends between them closes the connection (day 1's quest, goal: partial reads).
+            [] | [b'\r'] if !(bug(Bug::CrWithoutItsLfIsAnError) && rest == b"\r") => None,
             _ => {
                 self.lose_framing(b"CLIENT_ERROR bad data chunk\r\n", turn);
                 return None;
@@ -406,10 +516,20 @@ impl Connection {
 
     /// Runs a task here and now. Whatever goes wrong in it is an answer to its own client.
     fn run_task(&mut self, task: impl FnOnce() -> TaskResult, turn: &mut Turn) {
-        let outcome = catch_unwind(std::panic::AssertUnwindSafe(task));
+        // BUG task-panic-ends-the-server: nothing catches it; one client's task ends all connections
+        // (Event Loops, error handling: a bad client closes only its own).
+        let outcome = if bug(Bug::TaskPanicEndsTheServer) {
+            Ok(task())
+        } else {
+            catch_unwind(AssertUnwindSafe(task))
+        };
         // The work took its time: nobody's clock may start before it.
-        turn.now = Instant::now();
-        self.last_read = turn.now;
+        // BUG clock-stale-after-task: the time of the turn's beginning stays; who was being worked
+        // for counts as idle meanwhile and is closed (notes/protocol.md section 1, idle).
+        if !bug(Bug::ClockStaleAfterTask) {
+            turn.now = Instant::now();
+            self.last_read = turn.now;
+        }
         match outcome {
             Ok(Ok(result)) => self.queue(&[b"result: ", &result, b"\r\n"], turn),
             Ok(Err(message)) => self.queue(&[b"SERVER_ERROR ", &message, b"\r\n"], turn),
@@ -444,7 +564,10 @@ impl Connection {
         }
         turn.stats.bytes_queued += (self.queued() - before) as u64;
         turn.stats.peak_bytes_queued = turn.stats.peak_bytes_queued.max(self.queued() as u64);
-        self.paused |= self.queued() >= turn.options.high_water as usize;
+        // BUG no-backpressure: replies are queued without end; a client that sends and never reads
+        // takes all the memory (day 1's quest, self-test 3).
+        self.paused |=
+            self.queued() >= turn.options.high_water as usize && !bug(Bug::NoBackpressure);
         self.drop_at_once = false;
     }
 
@@ -462,7 +585,25 @@ impl Connection {
         let mut share = WRITE_SHARE;
         while self.queued() > 0 && share > 0 {
             let end = self.write_buf.len().min(self.written + share);
-            match self.socket.write(&self.write_buf[self.written..end]) {
+            let waiting = &self.write_buf[self.written..end];
+            // BUG sigpipe-is-fatal: send without MSG_NOSIGNAL; writing to a client that left ends the
+            // server (notes/protocol.md section 1: no signal ends the server).
+            let sent = if bug(Bug::SigpipeIsFatal) {
+                send(&self.socket, waiting, SendFlags::empty()).map_err(io::Error::from)
+            } else {
+                self.socket.write(waiting)
+            };
+            match sent {
+                // BUG partial-write-resends-all: what send took is not taken off the queue unless it
+                // took all; the client gets parts twice (day 2's quest, step 4).
+                Ok(count) if bug(Bug::PartialWriteResendsAll) && count < end - self.written => {}
+                // BUG partial-write-drops-the-rest: send taken for all or nothing; of a large reply
+                // only what fits the socket arrives (day 1's quest, step 5).
+                Ok(count) if bug(Bug::PartialWriteDropsTheRest) => {
+                    turn.stats.bytes_written += count as u64;
+                    turn.stats.bytes_queued -= self.queued() as u64;
+                    self.written = self.write_buf.len();
+                }
                 Ok(count) => {
                     share -= count;
                     self.written += count;
@@ -472,6 +613,13 @@ impl Connection {
                     turn.stats.bytes_queued -= count as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // BUG send-tries-until-done: EAGAIN answered by another send; until this client has
+                // read, the loop spins and serves nobody (day 1's quest, step 5).
+                Err(error)
+                    if bug(Bug::SendTriesUntilDone) && error.kind() == ErrorKind::WouldBlock => {}
+                // BUG write-eagain-closes: a full socket taken for a broken one; who reads a large
+                // reply slowly loses its end (day 1's quest, step 5: never means failed).
+                Err(error) if bug(Bug::WriteEagainCloses) => return Err(error),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     turn.stats.write_would_block += 1;
                     break;
@@ -483,11 +631,16 @@ impl Connection {
             self.write_buf = Vec::new();
             self.written = 0;
         }
-        self.paused &= self.queued() > turn.options.low_water();
+        // BUG pause-never-ends: nothing clears the flag; a client that reads its replies after all
+        // is never served again (notes/protocol.md section 2, low-water).
+        self.paused &= self.queued() > turn.options.low_water() || bug(Bug::PauseNeverEnds);
         if self.paused && !was_paused {
             turn.stats.reads_paused += 1;
         }
-        if self.queued() < turn.options.high_water as usize / 5 * 4 {
+        // BUG slow-reader-never-cut: no clock for a long queue that moves a little; a client that
+        // takes a byte a second holds its place for ever (notes/protocol.md section 1, slow for too long).
+        if self.queued() < turn.options.high_water as usize / 5 * 4 || bug(Bug::SlowReaderNeverCut)
+        {
             self.window = None;
         } else if self.window.is_none() {
             self.begin_window(turn);
@@ -502,7 +655,9 @@ impl Connection {
             self.stop_reading();
         }
         if self.state == State::Flushing && self.queued() == 0 {
-            if self.end_of_input || self.drop_at_once {
+            // BUG no-linger: closed right after the last send; input that is still unread makes the
+            // kernel send a reset, which destroys the reply (notes/protocol.md section 1, graceful close).
+            if self.end_of_input || self.drop_at_once || bug(Bug::NoLinger) {
                 self.enter(State::Closed);
             } else {
                 // To close with input unread would send a reset, and that can destroy replies which
@@ -520,6 +675,11 @@ impl Connection {
     /// The server stops: of this client's input only what has arrived by now still counts.
     fn begin_drain(&mut self, signalled_at: Instant, turn: &mut Turn) -> io::Result<()> {
         if !self.state.takes_requests() || self.input_ended {
+            return Ok(());
+        }
+        // BUG sigterm-waits-for-idle-clients: the drain ends when the clients go; one that is idle
+        // holds up the end until the time-out (Event Loops, shutdown).
+        if bug(Bug::SigtermWaitsForIdleClients) && self.read_buf.is_empty() && self.queued() == 0 {
             return Ok(());
         }
         // Exactly what is there now: a client that keeps sending cannot prolong the drain.
@@ -542,7 +702,10 @@ impl Connection {
         if !self.unconfirmed {
             return;
         }
-        let unacknowledged = sys::unacknowledged(&self.socket);
+        // BUG stall-measured-by-send: progress is what send accepted; a full socket makes room in
+        // large steps, so a slow but steady client is closed (notes/protocol.md section 1, stalled reader).
+        let unacknowledged =
+            if bug(Bug::StallMeasuredBySend) { 0 } else { sys::unacknowledged(&self.socket) };
         let taken = self.handed_over.saturating_sub(unacknowledged as u64);
         if taken > self.taken {
             self.taken = taken;
@@ -555,7 +718,9 @@ impl Connection {
     fn begin_window(&mut self, turn: &Turn) {
         self.sample(turn.now);
         let ends = turn.now + turn.options.slow_reader_timeout;
-        self.window = Some(Window { ends, taken_before: self.taken });
+        let taken_before =
+            if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken };
+        self.window = Some(Window { ends, taken_before });
     }
 
     /// The next time-out of this connection.
@@ -563,7 +728,15 @@ impl Connection {
         if self.state == State::Lingering {
             return Some((self.linger_until, Overdue::LingerOver));
         }
-        let silent = if self.unconfirmed {
+        let silent = if bug(Bug::IdleClockIgnoresWriting) {
+            // BUG idle-clock-ignores-writing: only received bytes count; a client in the middle of a
+            // large reply is closed as idle (day 1's quest, step 3: last_active).
+            Some((self.last_read + options.idle_timeout, Overdue::Idle))
+        } else if bug(Bug::StalledReaderNeverClosed) && self.unconfirmed {
+            // BUG stalled-reader-never-closed: no clock while replies wait; a client that stopped
+            // reading keeps its place and its queue (day 2's registry has one clock: last_active).
+            None
+        } else if self.unconfirmed {
             Some((self.taken_at + options.idle_timeout, Overdue::StalledReader))
         } else if self.has_more {
             None
@@ -582,17 +755,19 @@ impl Connection {
     fn next_look(&self, turn: &Turn) -> Option<Instant> {
         let due = self.due(&turn.options).map(|(at, _)| at);
         if !self.unconfirmed {
-            return due.map(|at| rounded_up(at, turn.stats.started, TICK));
+            return due.map(|at| rounded_up(at, turn.started, TICK));
         }
         let at = due.map_or(self.sample_at, |at| at.min(self.sample_at));
-        Some(rounded_up(at, turn.stats.started, SAMPLE_EVERY))
+        Some(rounded_up(at, turn.started, SAMPLE_EVERY))
     }
 
     /// Closes the connection if one of its clocks has run out.
     fn check_clocks(&mut self, turn: &mut Turn) -> io::Result<()> {
         self.sample(turn.now);
         let mut overdue = self.overdue(turn);
-        if matches!(overdue, Some(Overdue::Idle | Overdue::SlowRequest)) {
+        if matches!(overdue, Some(Overdue::Idle | Overdue::SlowRequest))
+            && !bug(Bug::ClocksBeforeReading)
+        {
             // After a long task, what a client sent in time may still wait in the kernel. Only what
             // is there now: a client that never stops sending would never time out.
             let unread = sys::unread(&self.socket);
@@ -604,14 +779,25 @@ impl Connection {
             _ if self.state == State::Closed => return Ok(()),
             Some(Overdue::LingerOver) => {}
             Some(Overdue::SlowReader) => {
-                let taken = self.window.as_ref().map_or(0, |window| self.taken - window.taken_before);
-                if taken >= LEAST_TAKEN.min(turn.options.high_water as usize) as u64 {
+                // BUG slow-reader-measured-by-send: bytes that send accepted taken for progress; a
+                // socket that made room once saves a client that takes next to nothing, and one that
+                // reads steadily is cut between two steps (notes/protocol.md section 1, slow for too long).
+                let progress =
+                    if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken };
+                let taken = self.window.as_ref().map_or(0, |window| progress - window.taken_before);
+                // BUG slow-reader-cut-though-it-moves: only the queue is looked at; a long reply on a
+                // slow line is cut off (notes/protocol.md section 1, slow for too long).
+                if taken >= LEAST_TAKEN.min(turn.options.high_water as usize) as u64
+                    && !bug(Bug::SlowReaderCutThoughItMoves)
+                {
                     self.begin_window(turn);
                     return Ok(());
                 }
                 turn.stats.slow_reader_disconnects += 1;
                 warn!(
-                    fd = self.fd, bytes_queued = self.queued(), reason = "slow_reader_sustained",
+                    fd = self.fd,
+                    bytes_queued = self.queued(),
+                    reason = "slow_reader_sustained",
                     "disconnected"
                 );
             }
@@ -677,9 +863,8 @@ fn rounded_up(at: Instant, start: Instant, tick: Duration) -> Instant {
 
 // --- Statistics -----------------------------------------------------------------------------------
 
+#[derive(Default)]
 struct Stats {
-    started: Instant,
-    mechanism: Mechanism,
     curr_connections: u64,
     total_connections: u64,
     rejected_connections: u64,
@@ -696,33 +881,13 @@ struct Stats {
 }
 
 impl Stats {
-    fn new(mechanism: Mechanism) -> Self {
-        Self {
-            started: Instant::now(),
-            mechanism,
-            curr_connections: 0,
-            total_connections: 0,
-            rejected_connections: 0,
-            bytes_read: 0,
-            bytes_written: 0,
-            bytes_queued: 0,
-            peak_bytes_queued: 0,
-            loop_iterations: 0,
-            read_would_block: 0,
-            write_would_block: 0,
-            timeouts: 0,
-            reads_paused: 0,
-            slow_reader_disconnects: 0,
-        }
-    }
-
-    fn figures(&self) -> String {
+    fn figures(&self, started: Instant, mechanism: Mechanism) -> String {
         let mut text = format!(
             "STAT pid {}\r\nSTAT uptime {}\r\nSTAT version {}\r\nSTAT mechanism {}\r\n",
             process::id(),
-            self.started.elapsed().as_secs(),
+            started.elapsed().as_secs(),
             env!("CARGO_PKG_VERSION"),
-            self.mechanism.name(),
+            mechanism.name(),
         );
         for (name, value) in [
             ("threads", 1),
@@ -782,7 +947,10 @@ fn wait_with_select(
     let micros = timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000));
     let mut timeout =
         micros.map(|micros| TimeVal::microseconds(i64::try_from(micros).unwrap_or(i64::MAX)));
-    select(max_fd + 1, &mut read, &mut write, &mut error, timeout.as_mut())?;
+    // BUG max-fd-without-plus-one: the count of descriptors taken for the highest of them; the newest
+    // client is not looked at (day 2's quest, self-test 2).
+    let count = if bug(Bug::MaxFdWithoutPlusOne) { max_fd } else { max_fd + 1 };
+    select(count, &mut read, &mut write, &mut error, timeout.as_mut())?;
     let mut ready = Vec::new();
     for (fd, _) in watched {
         let interest = Interest {
@@ -798,13 +966,15 @@ fn wait_with_select(
 
 /// Milliseconds, rounded up, so that the loop does not wake before its deadline.
 fn milliseconds(timeout: Duration) -> i32 {
+    // BUG poll-timeout-in-seconds: select's tv_sec handed to poll; a minute becomes 60 ms, and a
+    // second a spin (poll(2): milliseconds).
+    if bug(Bug::PollTimeoutInSeconds) {
+        return i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
+    }
     i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }
 
-fn wait_with_poll(
-    watched: &[Watched<'_>],
-    timeout: Option<Duration>,
-) -> nix::Result<Vec<Ready>> {
+fn wait_with_poll(watched: &[Watched<'_>], timeout: Option<Duration>) -> nix::Result<Vec<Ready>> {
     let mut fds: Vec<PollFd<'_>> = watched
         .iter()
         .map(|(fd, interest)| {
@@ -822,9 +992,15 @@ fn wait_with_poll(
     for ((fd, _), polled) in watched.iter().zip(&fds) {
         let events = polled.revents().unwrap_or(PollFlags::empty());
         let failed = events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP);
-        let interest = Interest {
-            read: failed || events.contains(PollFlags::POLLIN),
-            write: failed || events.contains(PollFlags::POLLOUT),
+        let interest = if bug(Bug::PollEventsCompared) {
+            // BUG poll-events-compared: == where a bit is to be tested; when two events come together
+            // (POLLIN with POLLHUP) neither is seen, and poll returns at once (poll(2)).
+            Interest { read: events == PollFlags::POLLIN, write: events == PollFlags::POLLOUT }
+        } else {
+            Interest {
+                read: failed || events.contains(PollFlags::POLLIN),
+                write: failed || events.contains(PollFlags::POLLOUT),
+            }
         };
         if interest != NOTHING {
             ready.push((fd.as_raw_fd(), interest));
@@ -860,6 +1036,19 @@ fn registration(fd: RawFd, interest: Interest) -> EpollEvent {
     EpollEvent::new(flags, fd as u64)
 }
 
+/// What to register for a connection.
+fn registration_of(conn: &Connection, interest: Interest) -> EpollEvent {
+    let event = registration(conn.fd, interest);
+    let mut flags = event.events();
+    // BUG epoll-edge-not-drained: edge-triggered, yet one share is read as on level; the rest of a
+    // large request raises no second edge, and it hangs (epoll(7), level- and edge-triggered).
+    flags.set(EpollFlags::EPOLLET, bug(Bug::EpollEdgeNotDrained));
+    // BUG epoll-one-shot-not-rearmed: EPOLLONESHOT without an epoll_ctl after each event; the second
+    // request of a connection is never seen (epoll_ctl(2)).
+    flags.set(EpollFlags::EPOLLONESHOT, bug(Bug::EpollOneShotNotRearmed));
+    EpollEvent::new(flags, event.data())
+}
+
 // --- Server: all connections, and the loop --------------------------------------------------------
 
 pub(crate) struct Server {
@@ -881,6 +1070,18 @@ pub(crate) struct Server {
     deadlines: BTreeSet<(Instant, RawFd)>,
     drain_until: Option<Instant>,
     turn: Turn,
+    mistaken: Mistaken,
+}
+
+/// What only a mistake remembers.
+#[derive(Default)]
+struct Mistaken {
+    left_in_sets: Option<BTreeSet<RawFd>>,
+    buffers: BTreeMap<RawFd, Vec<u8>>,
+    to_clean_up: Vec<RawFd>,
+    remembered: Vec<Vec<u8>>,
+    duplicates: Vec<TcpStream>,
+    unflushed: Option<BufWriter<io::Stdout>>,
 }
 
 impl Server {
@@ -890,7 +1091,14 @@ impl Server {
         let limit = getrlimit(Resource::Nofile);
         // Not being allowed to is no reason not to serve.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-        let signals = Signals::install().context("cannot install signal handlers")?;
+        // BUG second-signal-waits: both signals only set the flag; a drain or a task that takes too
+        // long can't be ended by a second Ctrl-C (Event Loops, shutdown).
+        let signals = Signals::install(!bug(Bug::SecondSignalWaits))
+            .context("cannot install signal handlers")?;
+        if bug(Bug::SigpipeIsFatal) {
+            // Rust's runtime ignores SIGPIPE; in C this is how a process begins.
+            flag::register_conditional_default(SIGPIPE, Arc::new(AtomicBool::new(true)))?;
+        }
         let epoll = match mechanism {
             Mechanism::Epoll => Some(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?),
             Mechanism::Select | Mechanism::Poll => None,
@@ -900,10 +1108,12 @@ impl Server {
         let address = listener.local_addr()?;
         let room = match mechanism {
             // The kernel gives out the lowest free number, so all below it will be used.
-            Mechanism::Select => FD_SETSIZE - fs::read_dir("/proc/self/fd")?.count() + 1,
-            Mechanism::Poll | Mechanism::Epoll => 10_000,
+            Mechanism::Select if !bug(Bug::FdSetsizeIgnored) => {
+                FD_SETSIZE - fs::read_dir("/proc/self/fd")?.count() + 1
+            }
+            _ => 10_000,
         };
-        let server = Self {
+        let mut server = Self {
             max_fd: signals.pipe.as_raw_fd().max(listener.as_raw_fd()),
             epoll,
             signals,
@@ -916,17 +1126,27 @@ impl Server {
             deadlines: BTreeSet::new(),
             drain_until: None,
             turn: Turn {
+                started: Instant::now(),
                 now: Instant::now(),
+                mechanism,
                 options,
-                stats: Stats::new(mechanism),
+                stats: Stats::default(),
                 scratch: vec![0; READ_SHARE],
             },
+            mistaken: Mistaken::default(),
         };
         if let Some(epoll) = &server.epoll {
             let fd = server.signals.pipe.as_raw_fd();
             epoll.add(&server.signals.pipe, registration(fd, READ))?;
         }
         // Only now: whoever reads this line may connect, or send a signal.
+        // BUG ready-line-not-flushed: into a pipe, standard output is buffered in blocks; whoever
+        // waits for the line waits for ever (notes/protocol.md section 2, ready; setvbuf(3)).
+        if bug(Bug::ReadyLineNotFlushed) {
+            let stdout = server.mistaken.unflushed.insert(BufWriter::new(io::stdout()));
+            writeln!(stdout, "listening on {address}")?;
+            return Ok(server);
+        }
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "listening on {address}")
             .and_then(|()| stdout.flush())
@@ -938,32 +1158,59 @@ impl Server {
     pub(crate) fn run(mut self) -> Result<()> {
         loop {
             if let (Some(signalled_at), None) = (self.signals.came(), self.drain_until) {
+                // BUG sigterm-exits-at-once: the process ends as it is; requests that had arrived and
+                // replies that were queued are lost (Event Loops, shutdown).
+                if bug(Bug::SigtermExitsAtOnce) {
+                    return Ok(());
+                }
                 self.begin_drain(signalled_at)?;
             }
-            if self.drain_until.is_some_and(|until| {
-                self.connections.is_empty() || until <= Instant::now()
-            }) {
+            if self
+                .drain_until
+                .is_some_and(|until| self.connections.is_empty() || until <= Instant::now())
+            {
                 info!(given_up = self.connections.len(), "drained");
                 return Ok(());
             }
             let ready = self.wait()?;
             self.turn.now = Instant::now();
             self.turn.stats.loop_iterations += 1;
+            // BUG clocks-before-reading: time-outs first, input after; after a long task, clients
+            // are blamed for what the server has not read yet (notes/protocol.md section 1).
+            if bug(Bug::ClocksBeforeReading) {
+                self.expire();
+            }
             self.dispatch(&ready)?;
             self.expire();
+            // BUG sleep-in-the-loop: a pause so as not to use too much CPU; every client pays for it in
+            // every turn (day 1's quest, step 4).
+            if bug(Bug::SleepInTheLoop) {
+                thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 
     fn wait(&mut self) -> Result<Vec<Ready>> {
         self.watch_listener()?;
         let timeout = self.timeout();
-        let outcome = match (&self.epoll, self.turn.stats.mechanism) {
+        let outcome = match (&self.epoll, self.turn.mechanism) {
             (Some(epoll), _) => wait_with_epoll(epoll, timeout),
             (None, Mechanism::Poll) => wait_with_poll(&self.watched(), timeout),
             (None, _) => wait_with_select(&self.watched(), self.max_fd, timeout),
         };
         match outcome {
-            Ok(ready) => Ok(ready),
+            Ok(ready) => {
+                // BUG fd-sets-not-rebuilt: select clears the bits of those that are not ready, and
+                // nobody sets them again; after the first event the server is deaf (day 2's quest,
+                // step 2).
+                if bug(Bug::FdSetsNotRebuilt) {
+                    self.mistaken.left_in_sets = Some(ready.iter().map(|(fd, _)| *fd).collect());
+                }
+                Ok(ready)
+            }
+            // BUG eintr-is-fatal: an interrupted wait taken for a broken one; the first signal ends
+            // the server in the middle of its work (select(2), EINTR).
+            Err(error) if bug(Bug::EintrIsFatal) => Err(error).context("cannot wait"),
             // A signal: nobody is ready, and the pipe will tell.
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(error) => Err(error).context("cannot wait"),
@@ -976,15 +1223,27 @@ impl Server {
         iter::once((self.signals.pipe.as_fd(), READ))
             .chain(listener.map(|listener| (listener.as_fd(), READ)))
             .chain(self.connections.values().map(|conn| (conn.socket.as_fd(), conn.interest())))
+            .filter(|(fd, _)| {
+                let left = &self.mistaken.left_in_sets;
+                left.as_ref().is_none_or(|left| left.contains(&fd.as_raw_fd()))
+            })
             .collect()
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.again.is_empty() {
+        // BUG zero-timeout: the wait call asked not to wait; the loop turns without a pause and takes
+        // a whole core (day 2's quest, step 2: a time-out, and a reason for it).
+        if !self.again.is_empty() || bug(Bug::ZeroTimeout) {
             return Some(Duration::ZERO);
         }
+        // BUG time-outs-only-on-activity: no deadline for the wait call; while nobody sends anything
+        // nobody is closed either (Event Loops, timers).
+        if bug(Bug::TimeOutsOnlyOnActivity) {
+            return None;
+        }
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        let nearest = [deadline, self.accept_after, self.drain_until].into_iter().flatten().min()?;
+        let nearest =
+            [deadline, self.accept_after, self.drain_until].into_iter().flatten().min()?;
         Some(nearest.saturating_duration_since(Instant::now()))
     }
 
@@ -1009,6 +1268,11 @@ impl Server {
         if newcomers {
             self.accept()?;
         }
+        // BUG late-clean-up-hits-newcomer: the socket is closed at once and its entry is removed at
+        // the end of the turn; by then a newcomer may have the number (Event Loops, lifetimes).
+        if bug(Bug::LateCleanUpHitsNewcomer) {
+            mem::take(&mut self.mistaken.to_clean_up).into_iter().for_each(|fd| self.remove(fd));
+        }
         Ok(())
     }
 
@@ -1031,9 +1295,26 @@ impl Server {
         if let Err(error) = outcome {
             info!(fd, %error, "connection lost");
             conn.enter(State::Closed);
+            // BUG reset-leaks-descriptor: an error path that forgets the entry and not the socket;
+            // each reset costs a descriptor (Event Loops, error handling: who closes it on error?).
+            if bug(Bug::ResetLeaksDescriptor)
+                && let Ok(leaked) = conn.socket.try_clone()
+            {
+                mem::forget(leaked);
+            }
         }
         if conn.state == State::Closed {
+            // BUG closed-but-not-removed: the socket is shut down and its entry stays; descriptors
+            // and places run out one by one (day 2's quest, step 1: remove).
+            if bug(Bug::ClosedButNotRemoved) {
+                let _ = conn.socket.shutdown(Shutdown::Both);
+                self.again.remove(&fd);
+                return;
+            }
             self.remove(fd);
+            if bug(Bug::LateCleanUpHitsNewcomer) {
+                self.mistaken.to_clean_up.push(fd);
+            }
             return;
         }
         if conn.has_more && !conn.paused {
@@ -1053,8 +1334,15 @@ impl Server {
         if let Some(epoll) = &self.epoll
             && interest != conn.registered
         {
-            let changed = epoll.modify(&conn.socket, &mut registration(fd, interest));
-            conn.registered = interest;
+            // BUG epoll-write-interest-stays: nothing takes EPOLLOUT back when the queue is empty;
+            // after its first large reply an idle socket makes the loop spin (epoll_ctl(2)).
+            let kept = bug(Bug::EpollWriteInterestStays) && conn.registered.write;
+            // BUG epoll-write-interest-never-added: the rest of a reply waits for an event that
+            // nobody asked for; large replies stop in the middle (day 1's quest, step 5).
+            let forgotten = bug(Bug::EpollWriteInterestNeverAdded);
+            let wanted = Interest { write: (interest.write || kept) && !forgotten, ..interest };
+            let changed = epoll.modify(&conn.socket, &mut registration_of(conn, wanted));
+            conn.registered = if kept { wanted } else { interest };
             if let Err(error) = changed {
                 warn!(fd, %error, "cannot be watched");
                 self.remove(fd);
@@ -1064,15 +1352,38 @@ impl Server {
 
     /// Forgets a connection. Dropping it closes its socket.
     fn remove(&mut self, fd: RawFd) {
-        let Some(conn) = self.connections.remove(&fd) else { return };
-        self.turn.stats.curr_connections -= 1;
+        let Some(mut conn) = self.connections.remove(&fd) else { return };
+        // BUG connections-not-counted-down: counted when they come and not when they go; stats shows
+        // clients that left long ago (notes/protocol.md section 4, curr_connections).
+        if !bug(Bug::ConnectionsNotCountedDown) {
+            self.turn.stats.curr_connections -= 1;
+        }
         self.turn.stats.bytes_queued -= conn.queued() as u64;
         self.again.remove(&fd);
-        if let Some(at) = conn.look_at {
+        // BUG timer-survives-its-client: closing does not cancel the timer; it strikes whoever has
+        // the descriptor's number by then (Event Loops, lifetimes).
+        if let Some(at) = conn.look_at
+            && !bug(Bug::TimerSurvivesItsClient)
+        {
             self.deadlines.remove(&(at, fd));
         }
         if fd == self.max_fd {
             self.find_max_fd();
+        }
+        // BUG max-fd-lowered-by-each-close: the maximum is counted and not looked for; when a low
+        // descriptor closes, the highest is no longer watched (day 2's quest, step 1: recalculate).
+        if bug(Bug::MaxFdLoweredByEachClose) && fd != self.max_fd {
+            self.max_fd -= 1;
+        }
+        // BUG buffers-survive-their-client: buffers in an array indexed by descriptor, not cleared;
+        // the next client with that number inherits half a request (Event Loops, lifetimes).
+        if bug(Bug::BuffersSurviveTheirClient) {
+            self.mistaken.buffers.insert(fd, mem::take(&mut conn.read_buf));
+        }
+        // BUG closed-connections-remembered: kept for the statistics; memory grows with every client
+        // that was ever served (Event Loops, error handling: who frees its buffers?).
+        if bug(Bug::ClosedConnectionsRemembered) {
+            self.mistaken.remembered.push(self.turn.scratch[..4096].to_vec());
         }
         // There is a free descriptor again.
         self.accept_after = None;
@@ -1095,7 +1406,11 @@ impl Server {
         let wanted = self.accept_after.is_none();
         if wanted != self.listener_registered {
             if wanted {
-                epoll.add(listener, registration(listener.as_raw_fd(), READ))?;
+                let mut event = registration(listener.as_raw_fd(), READ);
+                if bug(Bug::EpollListenerEdgeAcceptsOne) {
+                    event = EpollEvent::new(event.events() | EpollFlags::EPOLLET, event.data());
+                }
+                epoll.add(listener, event)?;
             } else {
                 epoll.delete(listener)?;
             }
@@ -1108,9 +1423,37 @@ impl Server {
     fn accept(&mut self) -> Result<()> {
         for _ in 0..BACKLOG {
             let Some(listener) = &self.listener else { break };
-            match accept_with(listener, FLAGS) {
-                Ok(socket) => self.admit(TcpStream::from(socket)),
+            // BUG client-socket-blocks: accepted without O_NONBLOCK; the loop sleeps in this client's
+            // recv, and everybody waits with it (day 1's quest, step 4).
+            let flags = if bug(Bug::ClientSocketBlocks) { SocketFlags::CLOEXEC } else { FLAGS };
+            // BUG not-close-on-exec: accepted without it; a program that the server starts would hold
+            // the connection open (notes/protocol.md section 3).
+            let flags = if bug(Bug::NotCloseOnExec) { SocketFlags::NONBLOCK } else { flags };
+            // BUG flags-set-afterwards: set by a second call; between the two, a blocking descriptor
+            // exists that a child would inherit (accept(2): accept4).
+            let flags = if bug(Bug::FlagsSetAfterwards) { SocketFlags::empty() } else { flags };
+            match accept_with(listener, flags) {
+                Ok(socket) => {
+                    if bug(Bug::FlagsSetAfterwards) {
+                        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+                        rustix::io::ioctl_fionbio(&socket, true)?;
+                    }
+                    self.admit(TcpStream::from(socket));
+                    // BUG epoll-listener-edge-accepts-one: the listener is edge-triggered, and one
+                    // accept answers one edge; a burst is accepted one by one, or never (epoll(7)).
+                    if bug(Bug::EpollListenerEdgeAcceptsOne) {
+                        break;
+                    }
+                }
                 Err(AcceptError::AGAIN) => break,
+                // BUG accept-emfile-is-fatal: no descriptor left taken for a broken listener; a crowd
+                // ends the server and all it was serving (accept(2), EMFILE).
+                Err(error @ AcceptError::MFILE) if bug(Bug::AcceptEmfileIsFatal) => {
+                    return Err(error).context("cannot accept");
+                }
+                // BUG accept-emfile-spins: logged and forgotten; the newcomer stays in the backlog,
+                // so the wait call returns at once, for ever (accept(2), EMFILE).
+                Err(AcceptError::MFILE) if bug(Bug::AcceptEmfileSpins) => break,
                 Err(
                     error @ (AcceptError::MFILE
                     | AcceptError::NFILE
@@ -1135,27 +1478,50 @@ impl Server {
         let fd = socket.as_raw_fd();
         self.turn.stats.total_connections += 1;
         // Setting a bit beyond the set's last would write past its end.
-        let unwatchable =
-            self.turn.stats.mechanism == Mechanism::Select && fd as usize >= FD_SETSIZE;
+        // BUG fd-setsize-ignored: nobody looks whether the number fits the set; with the 1024th
+        // descriptor the server crashes, or in C overwrites its memory (select(2), BUGS).
+        let unwatchable = self.turn.mechanism == Mechanism::Select
+            && fd as usize >= FD_SETSIZE
+            && !bug(Bug::FdSetsizeIgnored);
         if unwatchable || self.connections.len() >= self.max_connections {
             self.turn.stats.rejected_connections += 1;
             info!(fd, "refused: too many connections");
             // Best effort: the socket is new, so its buffer has room for one line.
             let _ = socket.write(b"SERVER_ERROR too many connections\r\n");
+            // BUG refusal-leaks-descriptor: refused and never closed; every refusal costs a descriptor
+            // and its client waits (Event Loops, error handling: who closes it?).
+            if bug(Bug::RefusalLeaksDescriptor) {
+                mem::forget(socket);
+            }
             return;
         }
         debug!(fd, "accepted");
+        // BUG epoll-registration-left-by-dup: a second handle for writing, never closed; epoll goes on
+        // reporting a connection that the registry has forgotten (epoll(7), questions, 6).
+        if bug(Bug::EpollRegistrationLeftByDup) {
+            self.mistaken.duplicates.extend(socket.try_clone());
+        }
         let mut conn = Connection::new(socket, self.turn.now);
+        if let Some(inherited) = self.mistaken.buffers.remove(&fd) {
+            conn.read_buf = inherited;
+        }
         if let Some(epoll) = &self.epoll {
             conn.registered = conn.interest();
-            if let Err(error) = epoll.add(&conn.socket, registration(fd, conn.registered)) {
+            if let Err(error) = epoll.add(&conn.socket, registration_of(&conn, conn.registered)) {
                 warn!(fd, %error, "cannot be watched");
                 return;
             }
         }
         self.connections.insert(fd, conn);
         self.turn.stats.curr_connections += 1;
-        self.max_fd = self.max_fd.max(fd);
+        // BUG max-fd-not-updated: computed once, from the listener; select does not look at a client
+        // with a higher number, so none is ever served (day 2's quest, step 1).
+        if !bug(Bug::MaxFdNotUpdated) {
+            self.max_fd = self.max_fd.max(fd);
+        }
+        if let Some(left) = &mut self.mistaken.left_in_sets {
+            left.insert(fd);
+        }
         self.visit(fd, |_, _| Ok(()));
     }
 
@@ -1167,6 +1533,11 @@ impl Server {
         {
             self.deadlines.pop_first();
             if let Some(conn) = self.connections.get_mut(&fd) {
+                if bug(Bug::TimerSurvivesItsClient) && conn.look_at != Some(at) {
+                    self.turn.stats.timeouts += 1;
+                    self.remove(fd);
+                    continue;
+                }
                 conn.look_at = None;
             }
             self.visit(fd, Connection::check_clocks);
@@ -1178,7 +1549,11 @@ impl Server {
         info!(connections = self.connections.len(), "draining");
         self.drain_until = Some(signalled_at + self.turn.options.drain_timeout);
         self.accept()?;
-        self.listener = None;
+        // BUG sigterm-keeps-accepting: the listener stays open during the drain; newcomers prolong it,
+        // and are cut off at its end (notes/protocol.md section 2, SIGTERM).
+        if !bug(Bug::SigtermKeepsAccepting) {
+            self.listener = None;
+        }
         self.accept_after = None;
         self.find_max_fd();
         let fds: Vec<RawFd> = self.connections.keys().copied().collect();
@@ -1211,13 +1586,22 @@ fn open_listener(options: &Options) -> io::Result<TcpListener> {
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, SocketType::STREAM, FLAGS, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    // BUG listener-blocks: accepted until EAGAIN from a blocking listener; behind the last newcomer
+    // accept sleeps until the next one comes, and nobody is served (day 1's quest, step 4).
+    let flags = if bug(Bug::ListenerBlocks) { SocketFlags::CLOEXEC } else { FLAGS };
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    // BUG no-reuseaddr: connections in TIME_WAIT hold the port; for a minute the server can't be
+    // started again (notes/protocol.md section 2).
+    sockopt::set_socket_reuseaddr(&socket, !bug(Bug::NoReuseaddr))?;
     // Accepted sockets inherit both. Urgent data stays in the stream: apart from it, a socket would
     // be exceptional for ever, and select return at once.
-    sockopt::set_socket_oobinline(&socket, true)?;
+    // BUG urgent-data-spins: SO_OOBINLINE not set; one urgent byte stays in select's third set and
+    // the loop spins until its client leaves (notes/protocol.md section 1, urgent data).
+    sockopt::set_socket_oobinline(&socket, !bug(Bug::UrgentDataSpins))?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     bind(&socket, &address)?;
-    listen(&socket, BACKLOG)?;
+    // BUG backlog-of-one: listen(fd, 1); while the loop is busy, a burst of clients is turned away
+    // by the kernel (notes/protocol.md section 2, backlog).
+    listen(&socket, if bug(Bug::BacklogOfOne) { 1 } else { BACKLOG })?;
     Ok(TcpListener::from(socket))
 }

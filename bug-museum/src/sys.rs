@@ -52,14 +52,17 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn install() -> io::Result<Self> {
+    /// Installs the handlers; the second signal is fatal unless it is told not to be.
+    pub(crate) fn install(second_is_fatal: bool) -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let installed = Instant::now();
         let came = Arc::new(AtomicU64::new(0));
         let is_second = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
             // Handlers run in this order: the second signal finds the flag set by the first.
-            flag::register_conditional_default(signal, Arc::clone(&is_second))?;
+            if second_is_fatal {
+                flag::register_conditional_default(signal, Arc::clone(&is_second))?;
+            }
             flag::register(signal, Arc::clone(&is_second))?;
             let came = Arc::clone(&came);
             let note_time = move || {
