@@ -189,6 +189,7 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
             "quit" => {
                 client.send("quit\r\n")?;
                 client.expect_eof()?;
+                drop(client);
             }
             "a reset with replies queued" => {
                 client.reset()?;
