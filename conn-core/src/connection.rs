@@ -11,6 +11,7 @@
 //! An idle connection holds no buffers: a visit borrows the loop's [`Scratch`] and gives it back.
 
 mod clocks;
+mod pressure;
 mod visit;
 
 use crate::id::ConnId;
@@ -18,8 +19,10 @@ use crate::policy::Limits;
 use crate::protocol::{Decoder, Frame};
 use crate::state::{Action, ConnState, Event, Pending, lookup};
 use crate::stats::{ServerInfo, Stats};
+use crate::write_policy::WritePolicy;
 use crate::write_queue::WriteQueue;
 use clocks::Linger;
+use pressure::Pressure;
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 use std::time::Instant;
@@ -60,6 +63,14 @@ pub struct Interest {
     pub write: bool,
 }
 
+impl Interest {
+    /// Nothing is to be watched.
+    pub const NONE: Self = Self { read: false, write: false };
+
+    /// Readability only.
+    pub const READ: Self = Self { read: true, write: false };
+}
+
 /// What the loop does with a connection after a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -97,6 +108,9 @@ pub struct Turn<E> {
     pub info: ServerInfo,
     /// Where CPU work runs.
     pub executor: E,
+    /// What a long write queue means. Asked through a table of functions: that costs a nanosecond a
+    /// request, a type parameter would stand in every signature.
+    pub write_policy: Box<dyn WritePolicy>,
     /// Shared buffers.
     pub scratch: Scratch,
 }
@@ -146,10 +160,14 @@ pub struct Connection<S> {
     input: Input,
     /// Replies that the socket has not taken yet; its length is `bytes_queued`.
     write_buf: WriteQueue,
+    /// What the write policy makes of it.
+    pressure: Pressure,
     /// Tasks handed to the executor whose outcome has not come back.
     tasks_out: usize,
     /// When a byte last moved either way: the idle clock.
     last_active: Instant,
+    /// Whether `recv` has met `EAGAIN`: nothing is left of the input that was reported.
+    drained: bool,
     /// Bytes that `send` has accepted in the connection's life.
     bytes_sent: u64,
     /// Set while the peer may not have acknowledged all of them: how many it had when it was last
@@ -176,8 +194,10 @@ impl<S> Connection<S> {
             decoder: Decoder::default(),
             input: Input::Open,
             write_buf: WriteQueue::default(),
+            pressure: Pressure::default(),
             tasks_out: 0,
             last_active: now,
+            drained: false,
             bytes_sent: 0,
             unconfirmed: None,
             stalled_since: None,
@@ -231,6 +251,13 @@ impl<S> Connection<S> {
         self.read_buf.capacity() + self.write_buf.capacity()
     }
 
+    /// Whether all input that was reported has been received, down to `EAGAIN`: then an edge-triggered
+    /// mechanism will report what comes next. If not, it has reported what is there, and never will
+    /// again (epoll(7), `EPOLLET`).
+    pub fn has_drained(&self) -> bool {
+        self.drained
+    }
+
     /// What the kernel should watch this connection for.
     pub fn interest(&self) -> Interest {
         let read = match self.state {
@@ -256,6 +283,7 @@ impl<S> Connection<S> {
         !matches!(self.state, ConnState::Closing | ConnState::Closed)
             && self.unparsed == Unparsed::Fragment
             && self.tasks_out == 0
+            && !self.pressure.paused
             && matches!(self.input, Input::Open | Input::Last(1..))
     }
 
@@ -278,8 +306,8 @@ impl<S> Connection<S> {
     /// The one door through which the state changes. Says what is to be done.
     fn apply(&mut self, event: Event) -> Action {
         let pending = self.pending();
-        let (from, to, action) = match lookup(self.state, event, pending) {
-            Some(row) => (self.state, row.to, row.action),
+        let (row, from, to, action) = match lookup(self.state, event, pending) {
+            Some(row) => (row.id, self.state, row.to, row.action),
             None => {
                 // A bug of ours, never something that a peer can cause. It costs one connection.
                 error!(
@@ -287,13 +315,13 @@ impl<S> Connection<S> {
                     "no rule for this event: closing the connection"
                 );
                 debug_assert!(false, "{} + {event} [{pending}] has no rule", self.state);
-                (self.state, ConnState::Closing, Action::CloseSocket)
+                ("none", self.state, ConnState::Closing, Action::CloseSocket)
             }
         };
         if from == to {
-            trace!(conn = self.id.0, fd = self.fd, state = %from, %event, %action, "event");
+            trace!(conn = self.id.0, fd = self.fd, row, state = %from, %event, %action, "event");
         } else {
-            debug!(conn = self.id.0, fd = self.fd, %from, %event, %to, %action, "transition");
+            debug!(conn = self.id.0, fd = self.fd, row, %from, %event, %to, %action, "transition");
         }
         if action == Action::CloseSocket {
             self.linger = None;
@@ -306,7 +334,12 @@ impl<S> Connection<S> {
         match self.state {
             ConnState::Closing if self.linger.is_none() => Fate::Close,
             ConnState::Closing => Fate::Wait,
-            _ if self.unparsed == Unparsed::Requests && self.tasks_out == 0 => Fate::Again,
+            _ if self.unparsed == Unparsed::Requests
+                && self.tasks_out == 0
+                && !self.pressure.paused =>
+            {
+                Fate::Again
+            }
             _ => Fate::Wait,
         }
     }

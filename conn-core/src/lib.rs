@@ -13,7 +13,8 @@
 //! 4. [`connection`]: the state, the buffers and the clocks of one client, and the only two
 //!    functions that ever meet a short count, `EAGAIN` or `EINTR`;
 //! 5. [`registry`]: all connections by descriptor, and what the kernel should watch each of them for;
-//! 6. [`policy`] and [`stats`]: limits and counters as plain data.
+//! 6. [`write_policy`]: the seam for backpressure;
+//! 7. [`policy`] and [`stats`]: limits and counters as plain data.
 //!
 //! Nothing here opens a socket or asks a clock: streams and times are arguments, so that a test can
 //! cut the input at every byte and move the time by hand.
@@ -28,5 +29,6 @@ pub mod reply;
 pub mod service;
 pub mod state;
 pub mod stats;
+pub mod write_policy;
 
 mod write_queue;

@@ -5,22 +5,39 @@
 //! kernel always gives out the lowest free descriptor and so keeps their numbers dense.
 
 use crate::connection::{Connection, Interest};
+use std::mem;
 use std::os::fd::RawFd;
 
 /// How a connection's interest differs from what the kernel was last told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The descriptor is new; watch it for this.
+    /// It was not watched; watch it for this.
     Added(Interest),
     /// Watch it for this from now on.
     Modified(Interest),
+    /// Do not watch it: hang-ups, which can't be masked, would be reported in every turn.
+    Removed,
+}
+
+impl Change {
+    /// What to tell the kernel so that it watches for `interest` after it was `told` something else;
+    /// `None` if that is the same.
+    #[must_use]
+    pub fn between(told: Interest, interest: Interest) -> Option<Self> {
+        match (told, interest) {
+            _ if told == interest => None,
+            (Interest::NONE, _) => Some(Self::Added(interest)),
+            (_, Interest::NONE) => Some(Self::Removed),
+            _ => Some(Self::Modified(interest)),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Slot<S> {
     conn: Box<Connection<S>>,
-    /// What the kernel was last told; `None` before it was told anything.
-    told: Option<Interest>,
+    /// What the kernel was last told. At first it knows nothing of the descriptor.
+    told: Interest,
 }
 
 /// The connections of one loop.
@@ -54,7 +71,7 @@ impl<S> ConnectionRegistry<S> {
         if at >= self.slots.len() {
             self.slots.resize_with(at + 1, || None);
         }
-        let before = self.slots[at].replace(Slot { conn: Box::new(conn), told: None });
+        let before = self.slots[at].replace(Slot { conn: Box::new(conn), told: Interest::NONE });
         assert!(before.is_none(), "descriptor {fd} is registered already");
         self.len += 1;
         self.touched.push(fd);
@@ -118,11 +135,8 @@ impl<S> ConnectionRegistry<S> {
                 continue;
             };
             let interest = slot.conn.interest();
-            match slot.told.replace(interest) {
-                None => changes.push((fd, Change::Added(interest))),
-                Some(told) if told != interest => changes.push((fd, Change::Modified(interest))),
-                Some(_) => {}
-            }
+            let told = mem::replace(&mut slot.told, interest);
+            changes.extend(Change::between(told, interest).map(|change| (fd, change)));
         }
     }
 }

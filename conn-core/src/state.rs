@@ -92,6 +92,14 @@ pub enum Event {
     WriteWouldBlock,
     /// `send` took the last queued byte.
     WriteComplete,
+    /// So much is queued that no more requests are to be taken (from day 3 on).
+    HighWater,
+    /// So little is queued that requests are to be taken again (from day 3 on).
+    LowWater,
+    /// The queue has been long for a whole window, and the peer took too little of it (from day 3 on).
+    SlowReader,
+    /// A reply was queued although no request should have been taken (from day 3 on).
+    BufferOverflow,
     /// `recv` returned 0: the peer will send no more, but may still read.
     PeerShutdown,
     /// `recv` or `send` failed: reset, broken pipe, or any other error of this socket.
@@ -114,7 +122,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Readable,
         Self::ReadWouldBlock,
         Self::HeaderComplete,
@@ -123,6 +131,10 @@ impl Event {
         Self::TaskDone,
         Self::WriteWouldBlock,
         Self::WriteComplete,
+        Self::HighWater,
+        Self::LowWater,
+        Self::SlowReader,
+        Self::BufferOverflow,
         Self::PeerShutdown,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -146,6 +158,10 @@ impl Event {
             Self::TaskDone => "task done",
             Self::WriteWouldBlock => "send EAGAIN",
             Self::WriteComplete => "write complete",
+            Self::HighWater => "high water",
+            Self::LowWater => "low water",
+            Self::SlowReader => "slow reader",
+            Self::BufferOverflow => "buffer overflow",
             Self::PeerShutdown => "peer shut down",
             Self::PeerReset => "error",
             Self::IdleTimeout => "idle timeout",
@@ -212,6 +228,10 @@ pub enum Action {
     AwaitTask,
     /// Append the reply (or the task) to what is queued, in request order.
     QueueReply,
+    /// Leave requests where they are, in the read buffer and in the kernel.
+    PauseRequests,
+    /// Take requests again, first those in the read buffer.
+    ResumeRequests,
     /// Shut the sending side down, so that the peer sees the end, and start the linger clock.
     ShutdownSend,
     /// Close the descriptor.
@@ -226,11 +246,13 @@ impl Action {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Receive => "recv into the read buffer, parse",
-            Self::Discard => "recv and throw away",
+            Self::Discard => "recv, throw away",
             Self::AwaitReadable => "keep the buffers, watch for readability",
             Self::AwaitWritable => "keep the unsent bytes, watch for writability",
             Self::AwaitTask => "wait for the result",
             Self::QueueReply => "queue the reply, in request order",
+            Self::PauseRequests => "take no more requests",
+            Self::ResumeRequests => "take requests again",
             Self::ShutdownSend => "shut the sending side down, linger",
             Self::CloseSocket => "log, close the descriptor",
             Self::Remove => "forget the connection",
@@ -242,6 +264,8 @@ impl Action {
 /// `guard`, the connection moves to `to` and the runtime carries out `action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// The rule's name in logs and documents: a letter for its state (M: more than one) and a number.
+    pub id: &'static str,
     /// The states that the rule holds in.
     pub from: &'static [ConnState],
     /// What happened.
@@ -270,14 +294,14 @@ pub struct Impossible {
 }
 
 use Action::{
-    AwaitReadable, AwaitTask, AwaitWritable, CloseSocket, Discard, QueueReply, Receive, Remove,
-    ShutdownSend,
+    AwaitReadable, AwaitTask, AwaitWritable, CloseSocket, Discard, PauseRequests, QueueReply,
+    Receive, Remove, ResumeRequests, ShutdownSend,
 };
 use ConnState::{Closed, Closing, Connecting, Processing, ReadingBody, ReadingHeader, Writing};
 use Event::{
-    BodyComplete, Drain, DrainTimeout, FdClosed, FramingLost, HeaderComplete, IdleTimeout,
-    LingerOver, PeerReset, PeerShutdown, ReadWouldBlock, Readable, RequestTimeout, StallTimeout,
-    TaskDone, WriteComplete, WriteWouldBlock,
+    BodyComplete, BufferOverflow, Drain, DrainTimeout, FdClosed, FramingLost, HeaderComplete,
+    HighWater, IdleTimeout, LingerOver, LowWater, PeerReset, PeerShutdown, ReadWouldBlock,
+    Readable, RequestTimeout, SlowReader, StallTimeout, TaskDone, WriteComplete, WriteWouldBlock,
 };
 use Pending::{Body, Farewell, Header, Nothing, Replies, Task};
 
@@ -289,6 +313,7 @@ pub const ANY: &[ConnState] =
     &[Connecting, ReadingHeader, ReadingBody, Processing, Writing, Closing];
 
 const fn row(
+    id: &'static str,
     from: &'static [ConnState],
     event: Event,
     guard: &'static [Pending],
@@ -296,67 +321,71 @@ const fn row(
     action: Action,
     why: &'static str,
 ) -> Row {
-    Row { from, event, guard, to, action, why }
+    Row { id, from, event, guard, to, action, why }
 }
 
 /// The transition table.
 #[rustfmt::skip]
 pub const TABLE: &[Row] = &[
-    //  from                            event            guard         to             action         why
-    row(&[Connecting],                  Readable,        ALWAYS,       ReadingHeader, Receive,       "the first bytes, or a hang-up, are there"),
+    //  id     from                             event            guard         to             action          why
+    row("C1",  &[Connecting],                   Readable,        ALWAYS,       ReadingHeader, Receive,        "the first bytes, or a hang-up, are there"),
 
-    row(&[ReadingHeader],               Readable,        ALWAYS,       ReadingHeader, Receive,       "more of the header, or of the next request"),
-    row(&[ReadingHeader],               ReadWouldBlock,  ALWAYS,       ReadingHeader, AwaitReadable, "not ready yet is not an error: what came so far is kept"),
-    row(&[ReadingHeader],               HeaderComplete,  &[Replies],   Writing,       QueueReply,    "a request without a body, or a bad one, is answered at once"),
-    row(&[ReadingHeader],               HeaderComplete,  &[Task],      Processing,    AwaitTask,     "CPU work has been handed to the executor"),
-    row(&[ReadingHeader],               HeaderComplete,  &[Body],      ReadingBody,   Receive,       "the header says how many bytes follow"),
-    row(&[ReadingHeader],               HeaderComplete,  &[Farewell],  Closing,       ShutdownSend,  "quit, and nothing is owed"),
-    row(&[ReadingHeader],               FramingLost,     &[Replies],   Writing,       QueueReply,    "the line is too long: one error reply, then the end"),
+    row("H1",  &[ReadingHeader],                Readable,        ALWAYS,       ReadingHeader, Receive,        "more of the header, or of the next request"),
+    row("H2",  &[ReadingHeader],                ReadWouldBlock,  ALWAYS,       ReadingHeader, AwaitReadable,  "not ready yet is not an error: what came so far is kept"),
+    row("H3",  &[ReadingHeader],                HeaderComplete,  &[Replies],   Writing,       QueueReply,     "a request without a body, or a bad one, is answered at once"),
+    row("H4",  &[ReadingHeader],                HeaderComplete,  &[Task],      Processing,    AwaitTask,      "CPU work has been handed to the executor"),
+    row("H5",  &[ReadingHeader],                HeaderComplete,  &[Body],      ReadingBody,   Receive,        "the header says how many bytes follow"),
+    row("H6",  &[ReadingHeader],                HeaderComplete,  &[Farewell],  Closing,       ShutdownSend,   "quit, and nothing is owed"),
+    row("H7",  &[ReadingHeader],                FramingLost,     &[Replies],   Writing,       QueueReply,     "the line is too long: one error reply, then the end"),
 
-    row(&[ReadingBody],                 Readable,        ALWAYS,       ReadingBody,   Receive,       "more of the body"),
-    row(&[ReadingBody],                 ReadWouldBlock,  ALWAYS,       ReadingBody,   AwaitReadable, "not ready yet is not an error: the partial body is kept"),
-    row(&[ReadingBody],                 BodyComplete,    &[Replies],   Writing,       QueueReply,    "the request is whole"),
-    row(&[ReadingBody],                 BodyComplete,    &[Header],    ReadingHeader, AwaitReadable, "an oversized body has passed; its error reply left long ago"),
-    row(&[ReadingBody],                 FramingLost,     &[Replies],   Writing,       QueueReply,    "the body does not end where the header said: one error reply, then the end"),
+    row("B1",  &[ReadingBody],                  Readable,        ALWAYS,       ReadingBody,   Receive,        "more of the body"),
+    row("B2",  &[ReadingBody],                  ReadWouldBlock,  ALWAYS,       ReadingBody,   AwaitReadable,  "not ready yet is not an error: the partial body is kept"),
+    row("B3",  &[ReadingBody],                  BodyComplete,    &[Replies],   Writing,       QueueReply,     "the request is whole"),
+    row("B4",  &[ReadingBody],                  BodyComplete,    &[Header],    ReadingHeader, AwaitReadable,  "an oversized body has passed; its error reply left long ago"),
+    row("B5",  &[ReadingBody],                  FramingLost,     &[Replies],   Writing,       QueueReply,     "the body does not end where the header said: one error reply, then the end"),
 
-    row(&[Processing],                  Readable,        ALWAYS,       Processing,    Receive,       "what comes meanwhile waits in the read buffer; a reset shows at once"),
-    row(&[Processing],                  ReadWouldBlock,  ALWAYS,       Processing,    AwaitTask,     "nothing has come meanwhile"),
-    row(&[Processing],                  TaskDone,        &[Replies],   Writing,       QueueReply,    "the result is the reply"),
-    row(&[Processing],                  PeerShutdown,    ALWAYS,       Processing,    AwaitTask,     "half-close: the reply is still owed"),
-    row(&[Processing],                  Drain,           ALWAYS,       Processing,    AwaitTask,     "the request had arrived whole: it is answered"),
+    row("P1",  &[Processing],                   Readable,        ALWAYS,       Processing,    Receive,        "what comes meanwhile waits in the read buffer; a reset shows at once"),
+    row("P2",  &[Processing],                   ReadWouldBlock,  ALWAYS,       Processing,    AwaitTask,      "nothing has come meanwhile"),
+    row("P3",  &[Processing],                   TaskDone,        &[Replies],   Writing,       QueueReply,     "the result is the reply"),
+    row("P4",  &[Processing],                   PeerShutdown,    ALWAYS,       Processing,    AwaitTask,      "half-close: the reply is still owed"),
+    row("P5",  &[Processing],                   Drain,           ALWAYS,       Processing,    AwaitTask,      "the request had arrived whole: it is answered"),
 
-    row(&[Writing],                     Readable,        ALWAYS,       Writing,       Receive,       "pipelined requests are read while replies wait"),
-    row(&[Writing],                     ReadWouldBlock,  ALWAYS,       Writing,       AwaitWritable, "nothing more has come; the replies still wait"),
-    row(&[Writing],                     HeaderComplete,  ALWAYS,       Writing,       QueueReply,    "the next pipelined request: its reply goes behind the others"),
-    row(&[Writing],                     BodyComplete,    ALWAYS,       Writing,       QueueReply,    "the next pipelined request is whole"),
-    row(&[Writing],                     FramingLost,     ALWAYS,       Writing,       QueueReply,    "one error reply behind the others, then the end"),
-    row(&[Writing],                     TaskDone,        ALWAYS,       Writing,       QueueReply,    "the result goes behind the replies before it"),
-    row(&[Writing],                     WriteWouldBlock, ALWAYS,       Writing,       AwaitWritable, "the socket is full: the rest is kept and retried when it has room"),
-    row(&[Writing],                     WriteComplete,   &[Header],    ReadingHeader, AwaitReadable, "keep-alive: the next request may come"),
-    row(&[Writing],                     WriteComplete,   &[Body],      ReadingBody,   AwaitReadable, "the next request has begun already"),
-    row(&[Writing],                     WriteComplete,   &[Task],      Processing,    AwaitTask,     "an earlier task is still out"),
-    row(&[Writing],                     WriteComplete,   &[Farewell],  Closing,       ShutdownSend,  "the last reply is out: say so, then let late input run dry"),
-    row(&[Writing],                     WriteComplete,   &[Nothing],   Closing,       CloseSocket,   "half-close: every reply is out and nothing more can come"),
-    row(&[Writing],                     PeerShutdown,    ALWAYS,       Writing,       AwaitWritable, "half-close: what is queued is still owed"),
-    row(&[Writing],                     Drain,           ALWAYS,       Writing,       AwaitWritable, "what is queued is still owed"),
+    row("W1",  &[Writing],                      Readable,        ALWAYS,       Writing,       Receive,        "pipelined requests are read while replies wait"),
+    row("W2",  &[Writing],                      ReadWouldBlock,  ALWAYS,       Writing,       AwaitWritable,  "nothing more has come; the replies still wait"),
+    row("W3",  &[Writing],                      HeaderComplete,  ALWAYS,       Writing,       QueueReply,     "the next pipelined request: its reply goes behind the others"),
+    row("W4",  &[Writing],                      BodyComplete,    ALWAYS,       Writing,       QueueReply,     "the next pipelined request is whole"),
+    row("W5",  &[Writing],                      FramingLost,     ALWAYS,       Writing,       QueueReply,     "one error reply behind the others, then the end"),
+    row("W6",  &[Writing],                      TaskDone,        ALWAYS,       Writing,       QueueReply,     "the result goes behind the replies before it"),
+    row("W7",  &[Writing],                      WriteWouldBlock, ALWAYS,       Writing,       AwaitWritable,  "the socket is full: the rest is kept and retried when it has room"),
+    row("W8",  &[Writing],                      WriteComplete,   &[Header],    ReadingHeader, AwaitReadable,  "keep-alive: the next request may come"),
+    row("W9",  &[Writing],                      WriteComplete,   &[Body],      ReadingBody,   AwaitReadable,  "the next request has begun already"),
+    row("W10", &[Writing],                      WriteComplete,   &[Task],      Processing,    AwaitTask,      "an earlier task is still out"),
+    row("W11", &[Writing],                      WriteComplete,   &[Farewell],  Closing,       ShutdownSend,   "the last reply is out: say so, then let late input run dry"),
+    row("W12", &[Writing],                      WriteComplete,   &[Nothing],   Closing,       CloseSocket,    "half-close: every reply is out and nothing more can come"),
+    row("W13", &[Writing],                      HighWater,       ALWAYS,       Writing,       PauseRequests,  "backpressure: who does not take its replies is asked nothing more"),
+    row("W14", &[Writing],                      LowWater,        ALWAYS,       Writing,       ResumeRequests, "it has taken enough to go on"),
+    row("W15", &[Writing],                      SlowReader,      ALWAYS,       Closing,       CloseSocket,    "it has had a whole window and took too little"),
+    row("W16", &[Writing],                      BufferOverflow,  ALWAYS,       Closing,       CloseSocket,    "a broken invariant must not cost memory without bound"),
+    row("W17", &[Writing],                      PeerShutdown,    ALWAYS,       Writing,       AwaitWritable,  "half-close: what is queued is still owed"),
+    row("W18", &[Writing],                      Drain,           ALWAYS,       Writing,       AwaitWritable,  "what is queued is still owed"),
 
-    row(&[ReadingHeader, ReadingBody],  PeerShutdown,    ALWAYS,       Closing,       CloseSocket,   "nothing is owed; an incomplete request is dropped silently"),
-    row(&[Connecting],                  Drain,           ALWAYS,       Closing,       CloseSocket,   "it has asked for nothing"),
-    row(&[ReadingHeader, ReadingBody],  Drain,           &[Nothing],   Closing,       CloseSocket,   "idle, or in the middle of a request: nothing is owed"),
-    row(&[ReadingHeader, ReadingBody],  Drain,           &[Farewell],  Closing,       ShutdownSend,  "its last reply is still under way, and late input must not destroy it"),
+    row("M1",  &[ReadingHeader, ReadingBody],   PeerShutdown,    ALWAYS,       Closing,       CloseSocket,    "nothing is owed; an incomplete request is dropped silently"),
+    row("C2",  &[Connecting],                   Drain,           ALWAYS,       Closing,       CloseSocket,    "it has asked for nothing"),
+    row("M2",  &[ReadingHeader, ReadingBody],   Drain,           &[Nothing],   Closing,       CloseSocket,    "idle, or in the middle of a request: nothing is owed"),
+    row("M3",  &[ReadingHeader, ReadingBody],   Drain,           &[Farewell],  Closing,       ShutdownSend,   "its last reply is still under way, and late input must not destroy it"),
 
-    row(&[Closing],                     Readable,        ALWAYS,       Closing,       Discard,       "unread input would turn the close into a reset that destroys the last reply"),
-    row(&[Closing],                     ReadWouldBlock,  ALWAYS,       Closing,       AwaitReadable, "the peer has not closed yet"),
-    row(&[Closing],                     PeerShutdown,    ALWAYS,       Closing,       CloseSocket,   "both sides are done"),
-    row(&[Closing],                     LingerOver,      ALWAYS,       Closing,       CloseSocket,   "the peer had 2 s or 1 MiB to finish, whichever came first"),
-    row(&[Closing],                     Drain,           ALWAYS,       Closing,       AwaitReadable, "it is on its way out already"),
+    row("L1",  &[Closing],                      Readable,        ALWAYS,       Closing,       Discard,        "unread input would turn the close into a reset that destroys the last reply"),
+    row("L2",  &[Closing],                      ReadWouldBlock,  ALWAYS,       Closing,       AwaitReadable,  "the peer has not closed yet"),
+    row("L3",  &[Closing],                      PeerShutdown,    ALWAYS,       Closing,       CloseSocket,    "both sides are done"),
+    row("L4",  &[Closing],                      LingerOver,      ALWAYS,       Closing,       CloseSocket,    "the peer had 2 s or 1 MiB to finish, whichever came first"),
+    row("L5",  &[Closing],                      Drain,           ALWAYS,       Closing,       AwaitReadable,  "it is on its way out already"),
 
-    row(ANY,                            PeerReset,       ALWAYS,       Closing,       CloseSocket,   "there is nobody left to talk to"),
-    row(&[Connecting, ReadingHeader, ReadingBody], IdleTimeout, ALWAYS, Closing,      CloseSocket,   "nothing moved for too long"),
-    row(&[ReadingHeader, ReadingBody, Writing], RequestTimeout, ALWAYS, Closing,      CloseSocket,   "the request trickles in too slowly"),
-    row(&[Writing],                     StallTimeout,    ALWAYS,       Closing,       CloseSocket,   "the peer takes nothing of what it asked for"),
-    row(ANY,                            DrainTimeout,    ALWAYS,       Closing,       CloseSocket,   "the server can wait no longer"),
-    row(&[Closing],                     FdClosed,        ALWAYS,       Closed,        Remove,        "the end"),
+    row("M4",  ANY,                             PeerReset,       ALWAYS,       Closing,       CloseSocket,    "there is nobody left to talk to"),
+    row("M5",  &[Connecting, ReadingHeader, ReadingBody], IdleTimeout,     ALWAYS,       Closing,       CloseSocket,    "nothing moved for too long"),
+    row("M6",  &[ReadingHeader, ReadingBody, Writing], RequestTimeout,  ALWAYS,       Closing,       CloseSocket,    "the request trickles in too slowly"),
+    row("W19", &[Writing],                      StallTimeout,    ALWAYS,       Closing,       CloseSocket,    "the peer takes nothing of what it asked for"),
+    row("M7",  ANY,                             DrainTimeout,    ALWAYS,       Closing,       CloseSocket,    "the server can wait no longer"),
+    row("L6",  &[Closing],                      FdClosed,        ALWAYS,       Closed,        Remove,         "the end"),
 ];
 
 const fn never(
@@ -394,6 +423,8 @@ pub const IMPOSSIBLE: &[Impossible] = &[
     never(&[Processing], &[TaskDone], &[Task, Body, Header, Farewell, Nothing], "the result has just been queued"),
     never(&[Processing], &[IdleTimeout, RequestTimeout], ALWAYS,
         "a connection whose request is being worked on is not idle, and its clocks stand still"),
+    never(&[Connecting, ReadingHeader, ReadingBody, Processing, Closing], &[HighWater, LowWater, SlowReader, BufferOverflow], ALWAYS,
+        "nothing is queued, or nothing more will be sent"),
     never(&[Writing], &[WriteComplete], &[Replies], "complete means that nothing is queued"),
     never(&[Writing], &[IdleTimeout], ALWAYS, "the clock of a stalled reader never runs out later"),
     never(&[Closing], &[HeaderComplete, BodyComplete, FramingLost, WriteWouldBlock, WriteComplete], ALWAYS,

@@ -45,6 +45,10 @@ pub struct Stats {
     pub write_would_block: u64,
     /// Connections closed because of a time-out.
     pub timeouts: u64,
+    /// Times that a connection's requests were held back because much was queued for it.
+    pub reads_paused: u64,
+    /// Connections closed because their peers kept taking too little.
+    pub slow_reader_disconnects: u64,
 }
 
 impl Stats {
@@ -69,6 +73,8 @@ impl Stats {
         stat("read_would_block", &self.read_would_block);
         stat("write_would_block", &self.write_would_block);
         stat("timeouts", &self.timeouts);
+        stat("reads_paused", &self.reads_paused);
+        stat("slow_reader_disconnects", &self.slow_reader_disconnects);
         out.extend_from_slice(b"END\r\n");
     }
 }

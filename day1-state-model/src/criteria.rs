@@ -277,17 +277,20 @@ fn not_now_is_handled(model: &Model, report: &Report, rules: &[IoRule]) -> Verdi
             failures.push(format!("no EAGAIN rule for {calls}"));
             continue;
         };
-        let met = match rule.met_in {
-            None => "ignored on purpose".to_owned(),
-            Some((file, name)) => {
-                let found = report.scan.functions.iter().any(|function| {
-                    function.file == file && function.name == name && function.handles_not_now
-                });
-                if !found {
-                    failures.push(format!("{name} in {file} does not look for {}", rule.answer));
-                }
-                format!("met in {name}")
+        for (file, name) in rule.met_in {
+            let found = report.scan.functions.iter().any(|function| {
+                function.file == *file && function.name == *name && function.handles_not_now
+            });
+            if !found {
+                failures.push(format!("{name} in {file} does not look for {}", rule.answer));
             }
+        }
+        let met = match rule.met_in {
+            [] => "ignored on purpose".to_owned(),
+            met => format!(
+                "met in {}",
+                met.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+            ),
         };
         evidence.push(format!("{}: {met}; calls: {calls}", rule.answer));
     }

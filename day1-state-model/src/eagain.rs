@@ -35,9 +35,8 @@ pub struct IoRule {
     pub interest: &'static str,
     /// What happens to the buffers.
     pub buffers: &'static str,
-    /// The function that meets the answer, as `(file, function)`; `None` if it is ignored on
-    /// purpose.
-    pub met_in: Option<(&'static str, &'static str)>,
+    /// The functions that meet the answer, as `(file, function)`; none if it is ignored on purpose.
+    pub met_in: &'static [(&'static str, &'static str)],
 }
 
 /// The rules of all paths.
@@ -48,7 +47,7 @@ pub const RULES: &[IoRule] = &[
         state: "kept (see the rows)",
         interest: "unchanged: readable again, unless input is paused",
         buffers: "read_buf keeps the partial request; nothing is closed, nothing is dropped",
-        met_in: Some(("conn-core/src/connection/visit.rs", "Connection::recv")),
+        met_in: &[("conn-core/src/connection/visit.rs", "Connection::recv")],
     },
     IoRule {
         path: IoPath::Send,
@@ -56,7 +55,7 @@ pub const RULES: &[IoRule] = &[
         state: "WRITING (see the rows)",
         interest: "writable as well, from now until the queue is empty",
         buffers: "write_buf keeps what is unsent; bytes_queued says how much that is",
-        met_in: Some(("conn-core/src/connection/visit.rs", "Connection::send")),
+        met_in: &[("conn-core/src/connection/visit.rs", "Connection::send")],
     },
     IoRule {
         path: IoPath::Accept,
@@ -64,7 +63,7 @@ pub const RULES: &[IoRule] = &[
         state: "none: nobody is waiting",
         interest: "unchanged: the listener stays watched",
         buffers: "none",
-        met_in: Some(("reactor/src/listener.rs", "Listener::accept")),
+        met_in: &[("reactor/src/listener.rs", "Listener::accept")],
     },
     IoRule {
         path: IoPath::Refusal,
@@ -72,7 +71,7 @@ pub const RULES: &[IoRule] = &[
         state: "none: there is no connection",
         interest: "none: the socket is closed at once",
         buffers: "none: the line is lost (best effort, says the contract)",
-        met_in: None,
+        met_in: &[],
     },
     IoRule {
         path: IoPath::Wait,
@@ -80,7 +79,11 @@ pub const RULES: &[IoRule] = &[
         state: "kept",
         interest: "unchanged: nothing counts as ready, the turn ends, the loop waits again",
         buffers: "kept",
-        met_in: Some(("day2-select-loop/src/select.rs", "Select::wait")),
+        met_in: &[
+            ("day2-select-loop/src/select.rs", "Select::wait"),
+            ("day4-poll/src/poll.rs", "Poll::wait"),
+            ("w04-epoll/src/epoll.rs", "Epoll::wait"),
+        ],
     },
     IoRule {
         path: IoPath::Signals,
@@ -88,7 +91,7 @@ pub const RULES: &[IoRule] = &[
         state: "kept; the server drains if a byte had come before",
         interest: "unchanged: the pipe stays watched",
         buffers: "the pipe is empty now, so it does not wake the loop again",
-        met_in: Some(("reactor/src/signals.rs", "Signals::take")),
+        met_in: &[("reactor/src/signals.rs", "Signals::take")],
     },
 ];
 

@@ -28,6 +28,7 @@ pub fn json(model: &Model, report: &Report, verdicts: &[Verdict]) -> Value {
         "events": events(&model.events),
         "guards": guard(&Pending::ALL),
         "transitions": model.table.iter().map(|row| json!({
+            "id": row.id,
             "from": states(row.from),
             "event": row.event.name(),
             "guard": guard(row.guard),
@@ -55,10 +56,10 @@ pub fn json(model: &Model, report: &Report, verdicts: &[Verdict]) -> Value {
             "state": rule.state,
             "interest": rule.interest,
             "buffers": rule.buffers,
-            "met_in": rule.met_in.map(|(file, function)| json!({
+            "met_in": rule.met_in.iter().map(|(file, function)| json!({
                 "file": file,
                 "function": function,
-            })),
+            })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "audit": {
             "files": report.scan.files,

@@ -37,9 +37,10 @@ pub fn transitions(model: &Model) -> String {
         "A guard says what is left to do for the client once the event is noted: the first that \
          applies of {guards}.\n\n"
     );
-    out += &head(&["current", "event", "guard", "next", "action", "why"]);
+    out += &head(&["row", "current", "event", "guard", "next", "action", "why"]);
     for rule in &model.table {
         out += &row(&[
+            rule.id,
             &model.from_name(rule),
             rule.event.name(),
             &guard_name(rule.guard),
@@ -120,8 +121,10 @@ pub fn connection(model: &Model) -> String {
 pub fn eagain(model: &Model) -> String {
     let mut out = head(&["answer", "state", "watched for", "buffers", "met in"]);
     for rule in RULES {
-        let met_in =
-            rule.met_in.map_or("ignored on purpose".to_owned(), |(_, name)| format!("`{name}`"));
+        let met_in = match rule.met_in {
+            [] => "ignored on purpose".to_owned(),
+            met => met.iter().map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+        };
         out += &row(&[rule.answer, rule.state, rule.interest, rule.buffers, &met_in]);
     }
     out += "\nState by state, from the transition table:\n\n";

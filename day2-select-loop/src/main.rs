@@ -3,6 +3,7 @@
 
 use clap::Parser;
 use day2_select_loop::select::Select;
+use reactor::Unbounded;
 use reactor::cli::{self, ServerOptions};
 use std::process::ExitCode;
 
@@ -15,5 +16,5 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    reactor::serve(&cli::parse::<Cli>().server, Select)
+    reactor::serve(&cli::parse::<Cli>().server, Select, Unbounded)
 }

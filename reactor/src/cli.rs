@@ -1,11 +1,12 @@
 //! What an operator types: the options that every server has.
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory, Parser};
 use conn_core::policy::{Limits, MAX_ANNOUNCED};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::process;
+use std::process::{self, ExitCode};
 use std::time::Duration;
 
 /// Options of every server of the lab. A day adds its own and no more.
@@ -79,6 +80,19 @@ pub fn parse<C: Parser>() -> C {
         }
         process::exit(error.exit_code())
     })
+}
+
+/// Ends the process with status 2, the message and the usage of `C` on standard error: for what no
+/// single argument shows, as when two of them contradict each other.
+pub fn refuse<C: CommandFactory>(message: impl Display) -> ! {
+    C::command().error(ErrorKind::ValueValidation, message).exit()
+}
+
+/// One line on standard error, and the status of a server that can't serve.
+pub fn failure(message: impl Display) -> ExitCode {
+    // If nobody reads it, the status still tells.
+    let _ = writeln!(io::stderr(), "error: {message}");
+    ExitCode::FAILURE
 }
 
 /// Parses digits and a unit: `250ms`, `2s`, `1m`. Not 0.

@@ -11,9 +11,9 @@ use conn_core::policy::TASK_SLICE;
 use conn_core::registry::{Change, ConnectionRegistry};
 use conn_core::service::Executor;
 use std::io::{self, Write};
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
+use std::{iter, mem};
 use tracing::{debug, info, warn};
 
 /// How long the listener is left alone after descriptors have run out, if none becomes free.
@@ -43,6 +43,8 @@ pub struct EventLoop<P, E> {
     /// `None` once the server drains.
     listener: Option<Listener>,
     accepting: Accepting,
+    /// What the poller was last told of the signals and of the listener.
+    told: [Interest; 2],
     registry: ConnectionRegistry<Socket>,
     max_connections: usize,
     deadlines: Deadlines,
@@ -72,6 +74,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             signals,
             listener: Some(listener),
             accepting: Accepting::Yes,
+            told: [Interest::NONE; 2],
             registry: ConnectionRegistry::default(),
             max_connections,
             deadlines: Deadlines::new(turn.now),
@@ -112,13 +115,17 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
     ) -> io::Result<()> {
         self.registry.changes(changes);
         // Out of descriptors, a listener that is watched would be ready in every turn: a spin.
-        let accepting = Interest { read: self.accepts(), write: false };
-        let watched = Watched {
-            signals: self.signals.as_fd(),
-            listener: self.listener.as_ref().map(|listener| (listener.as_fd(), accepting)),
-            registry: &self.registry,
-            changes,
-        };
+        let accepting = if self.accepts() { Interest::READ } else { Interest::NONE };
+        let listener = self.listener.as_ref().map(|listener| (listener.as_fd(), accepting));
+        let signals = (self.signals.as_fd(), Interest::READ);
+        for (told, (fd, interest)) in self.told.iter_mut().zip(iter::once(signals).chain(listener))
+        {
+            let told = mem::replace(told, interest);
+            let change = Change::between(told, interest);
+            changes.extend(change.map(|change| (fd.as_raw_fd(), change)));
+        }
+        let watched =
+            Watched { signals: self.signals.as_fd(), listener, registry: &self.registry, changes };
         let timeout = if self.again.is_empty() {
             let accept_at = match self.accepting {
                 Accepting::NotBefore(at) => Some(at),

@@ -30,4 +30,5 @@ pub mod socket;
 mod allocator;
 mod ioctl;
 
+pub use conn_core::write_policy::Unbounded;
 pub use serve::serve;

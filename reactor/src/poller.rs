@@ -30,14 +30,21 @@ pub struct Watched<'a> {
     pub listener: Option<(BorrowedFd<'a>, Interest)>,
     /// The connections, each with its interest.
     pub registry: &'a ConnectionRegistry<Socket>,
-    /// Which connections' interests changed since the last turn.
+    /// What changed since the last turn, the loop's own descriptors included. What was watched of a
+    /// descriptor that has been closed, the kernel has forgotten by itself.
     pub changes: &'a [(RawFd, Change)],
 }
 
 impl<'a> Watched<'a> {
     /// The loop's own descriptors.
     pub fn fixed(&self) -> impl Iterator<Item = (BorrowedFd<'a>, Interest)> {
-        iter::once((self.signals, Interest { read: true, write: false })).chain(self.listener)
+        iter::once((self.signals, Interest::READ)).chain(self.listener)
+    }
+
+    /// The descriptor with this number.
+    pub fn get(&self, fd: RawFd) -> Option<BorrowedFd<'a>> {
+        let connection = self.registry.get(fd).map(|conn| conn.stream().as_fd());
+        connection.or_else(|| self.fixed().map(|(own, _)| own).find(|own| own.as_raw_fd() == fd))
     }
 
     /// Every descriptor with what to watch it for: the whole interest list.

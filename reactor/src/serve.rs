@@ -1,7 +1,7 @@
 //! From options to a running server, and from its end to an exit status.
 
 use crate::allocator;
-use crate::cli::ServerOptions;
+use crate::cli::{self, ServerOptions};
 use crate::event_loop::EventLoop;
 use crate::inline::Inline;
 use crate::listener::Listener;
@@ -11,6 +11,7 @@ use crate::signals::Signals;
 use anyhow::{Context, Result, bail};
 use conn_core::connection::{Scratch, Turn};
 use conn_core::stats::{ServerInfo, Stats};
+use conn_core::write_policy::WritePolicy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, Write};
@@ -23,20 +24,26 @@ const MAX_CONNECTIONS: usize = 10_000;
 
 /// Serves until a signal ends it. Status 0 after a drain; 1 with one line on standard error if the
 /// server can't start or its loop fails.
-pub fn serve<P: Poller>(options: &ServerOptions, poller: P) -> ExitCode {
+pub fn serve<P: Poller>(
+    options: &ServerOptions,
+    poller: P,
+    write_policy: impl WritePolicy + 'static,
+) -> ExitCode {
     logging::start();
     logging::quiet_requested_panics();
-    match start(options, poller).and_then(|event_loop| Ok(event_loop.run()?)) {
+    match start(options, poller, Box::new(write_policy))
+        .and_then(|event_loop| Ok(event_loop.run()?))
+    {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // If nobody reads it, the status still tells.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => cli::failure(format_args!("{error:#}")),
     }
 }
 
-fn start<P: Poller>(options: &ServerOptions, poller: P) -> Result<EventLoop<P, Inline>> {
+fn start<P: Poller>(
+    options: &ServerOptions,
+    poller: P,
+    write_policy: Box<dyn WritePolicy>,
+) -> Result<EventLoop<P, Inline>> {
     allocator::give_back_large_buffers();
     raise_descriptor_limit();
     let signals = Signals::install().context("cannot install signal handlers")?;
@@ -61,6 +68,7 @@ fn start<P: Poller>(options: &ServerOptions, poller: P) -> Result<EventLoop<P, I
             threads: 1,
         },
         executor: Inline,
+        write_policy,
         scratch: Scratch::default(),
     };
     let event_loop =

@@ -33,7 +33,9 @@ impl<S> Connection<S> {
             ConnState::Processing => None,
             // Between visits replies only wait if the socket was full, and then since some time.
             ConnState::Writing => {
-                Some(earliest(self.stalled_since.map_or(now, |since| since + limits.idle_timeout)))
+                let stalled = self.stalled_since.map_or(now, |since| since + limits.idle_timeout);
+                let window = self.pressure.window.map_or(stalled, |window| window.ends);
+                Some(earliest(stalled.min(window)))
             }
             ConnState::Closing => self.linger.map(|linger| linger.since + LINGER_TIME),
             ConnState::Closed => None,
@@ -72,6 +74,9 @@ impl<S: Stream> Connection<S> {
     pub fn check_deadlines<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
         self.visit(turn, |conn, turn| {
             conn.note_acknowledged(turn.now);
+            if conn.state == ConnState::Writing {
+                conn.regulate(turn);
+            }
             if conn.overdue(turn.now, &turn.limits).is_some() {
                 // A loop that was busy must not blame the client for what it has not read yet.
                 conn.catch_up(turn);
@@ -105,7 +110,7 @@ impl<S: Stream> Connection<S> {
 
     /// Asks how much the peer has taken. A full socket reports room only in large steps, so bytes
     /// accepted by `send` are no measure of a slow peer's progress.
-    fn note_acknowledged(&mut self, now: Instant) {
+    pub(super) fn note_acknowledged(&mut self, now: Instant) {
         if let (Some(before), Ok(unacknowledged)) = (self.unconfirmed, self.stream.unacknowledged())
         {
             let acknowledged = self.bytes_sent.saturating_sub(unacknowledged as u64);
@@ -116,5 +121,10 @@ impl<S: Stream> Connection<S> {
             let all = unacknowledged == 0 && self.write_buf.is_empty();
             self.unconfirmed = if all { None } else { Some(acknowledged) };
         }
+    }
+
+    /// How many bytes the peer had acknowledged when it was last asked about.
+    pub(super) fn bytes_acknowledged(&self) -> u64 {
+        self.unconfirmed.unwrap_or(self.bytes_sent)
     }
 }

@@ -7,7 +7,6 @@ use crate::protocol::{Frame, Header, Step};
 use crate::reply::Reply;
 use crate::service::{Executor, Outcome, Submitted, Work, work_of};
 use crate::state::{Action, ConnState, Event};
-use crate::stats::Stats;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::time::Instant;
@@ -36,6 +35,7 @@ enum Sent {
 impl<S: Stream> Connection<S> {
     /// The kernel reports input, an end of input, or an error.
     pub fn on_readable<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
+        self.drained = false;
         // Readiness may be stale: an earlier visit of this turn may have changed what is wanted.
         if !self.interest().read {
             return self.fate();
@@ -169,19 +169,27 @@ impl<S: Stream> Connection<S> {
         self.answer(turn);
     }
 
-    /// After the requests: note what is still missing, and send the replies.
+    /// After the requests: send the replies, and note what is still missing.
     fn answer<E: Executor>(&mut self, turn: &mut Turn<E>) {
         self.end_input_if_reached(turn.now);
+        if self.state == ConnState::Writing {
+            if self.stalled_since.is_none() {
+                self.flush(turn);
+            } else {
+                // A socket that was full stays so until the kernel says otherwise.
+                self.regulate(turn);
+            }
+        }
+        self.set_request_clock(turn.now);
+    }
+
+    /// The clock of a request runs only while its own bytes are waited for.
+    pub(super) fn set_request_clock(&mut self, now: Instant) {
         let mid_request = !self.read_buf.is_empty() || self.decoder.frame() != Frame::Header;
-        // The clock of a request runs only while its own bytes are waited for.
         if mid_request && self.takes_requests() {
-            self.request_start.get_or_insert(turn.now);
+            self.request_start.get_or_insert(now);
         } else {
             self.request_start = None;
-        }
-        // A socket that was full stays so until the kernel says otherwise.
-        if self.state == ConnState::Writing && self.stalled_since.is_none() {
-            self.flush(turn);
         }
     }
 
@@ -194,7 +202,7 @@ impl<S: Stream> Connection<S> {
             if matches!(self.input, Input::Cut) {
                 return input.len();
             }
-            if self.tasks_out > 0 || turn.now >= slice_end {
+            if self.tasks_out > 0 || turn.now >= slice_end || !self.has_room(turn) {
                 if used < input.len() {
                     self.unparsed = Unparsed::Requests;
                 }
@@ -235,8 +243,9 @@ impl<S: Stream> Connection<S> {
             Work::Reply(reply) => self.queue(reply, Event::HeaderComplete, turn),
             Work::Stats => {
                 // The asker's own replies of this visit are not in the gauge yet.
+                let before = self.bytes_queued();
                 turn.stats.write_to(&turn.info, turn.now, self.write_buf.back());
-                self.queued(Event::HeaderComplete, &mut turn.stats);
+                self.queued(before, Event::HeaderComplete, turn);
             }
             Work::Quit => {
                 self.input = Input::Cut;
@@ -261,21 +270,26 @@ impl<S: Stream> Connection<S> {
     }
 
     fn queue<E>(&mut self, reply: Reply<'_>, event: Event, turn: &mut Turn<E>) {
+        let before = self.bytes_queued();
         reply.write_to(self.write_buf.back());
-        self.queued(event, &mut turn.stats);
+        self.queued(before, event, turn);
     }
 
-    fn queued(&mut self, event: Event, stats: &mut Stats) {
-        stats.peak_bytes_queued = stats.peak_bytes_queued.max(self.bytes_queued() as u64);
+    /// A reply has been appended to a queue that was so long before.
+    fn queued<E>(&mut self, before: usize, event: Event, turn: &mut Turn<E>) {
+        let after = self.bytes_queued();
+        turn.stats.peak_bytes_queued = turn.stats.peak_bytes_queued.max(after as u64);
         self.apply(event);
+        self.check_room(after - before, turn);
     }
 
-    /// Sends what is queued, until all is out or the socket is full.
+    /// Sends what is queued, until all is out or the socket is full, and regulates what is left.
     fn flush<E>(&mut self, turn: &mut Turn<E>) {
         match self.send() {
             Sent::All(count) => {
                 self.note_sent(count, turn);
                 self.stalled_since = None;
+                self.regulate(turn);
                 self.apply_and_part(Event::WriteComplete, turn.now);
             }
             Sent::Some(count) => {
@@ -286,6 +300,7 @@ impl<S: Stream> Connection<S> {
                     self.stalled_since = Some(turn.now);
                 }
                 self.apply(Event::WriteWouldBlock);
+                self.regulate(turn);
             }
             Sent::Failed(error) => self.lost(&error),
         }
@@ -369,15 +384,17 @@ impl<S: Stream> Connection<S> {
 
     /// The only place that meets a short or an interrupted `recv`, or one without data.
     fn recv(&mut self, into: &mut [u8]) -> Received {
-        loop {
-            return match self.stream.read(into) {
+        let received = loop {
+            break match self.stream.read(into) {
                 Ok(0) => Received::End,
                 Ok(count) => Received::Bytes(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => Received::WouldBlock,
                 Err(error) => Received::Failed(error),
             };
-        }
+        };
+        self.drained = matches!(received, Received::WouldBlock);
+        received
     }
 
     /// The only place that meets a short or an interrupted `send`, or one without room. A short

@@ -10,7 +10,8 @@ use crate::eagain::IoPath;
 use Basis::{InMemory, NonBlocking, OutsideTheLoop, OwnCode, TheWait};
 
 /// The crates that are in the loop's path, in the order of the lessons.
-const AUDITED: &[&str] = &["conn-core", "reactor", "day2-select-loop"];
+const AUDITED: &[&str] =
+    &["conn-core", "reactor", "day2-select-loop", "day3-backpressure", "day4-poll", "w04-epoll"];
 
 /// The other crates of the workspace, and why no loop of a server runs through them.
 const OUTSIDE: &[(&str, &str)] = &[
@@ -71,6 +72,12 @@ const REASONS: &[Reason] = &[
     reason("day2-select-loop/src/select.rs", "Select::wait", "select",
         TheWait,
         "the one place to sleep: any descriptor wakes it, and the nearest deadline at the latest"),
+    reason("day4-poll/src/poll.rs", "Poll::wait", "poll",
+        TheWait,
+        "the same place, asked with a list"),
+    reason("w04-epoll/src/epoll.rs", "Epoll::wait", "wait",
+        TheWait,
+        "the same place; the kernel keeps the list"),
     reason("reactor/src/event_loop.rs", "EventLoop::wait", "wait",
         OwnCode { function: "Select::wait" },
         "our own pollers, whose bodies are read as well"),
@@ -103,9 +110,9 @@ const REASONS: &[Reason] = &[
         OutsideTheLoop, "before: the one line that says `listening on`"),
     reason("reactor/src/serve.rs", "start", "flush",
         OutsideTheLoop, "before: whoever waits for that line gets it now"),
-    reason("reactor/src/serve.rs", "serve", "stderr",
+    reason("reactor/src/cli.rs", "failure", "stderr",
         OutsideTheLoop, "after: where the operator looks"),
-    reason("reactor/src/serve.rs", "serve", "writeln",
+    reason("reactor/src/cli.rs", "failure", "writeln",
         OutsideTheLoop, "after: why the server could not start, or ended"),
     reason("reactor/src/logging.rs", "start", "stderr",
         OutsideTheLoop, "before: only names the stream that log lines will go to"),
