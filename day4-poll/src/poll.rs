@@ -1,5 +1,6 @@
 //! A poller over poll(2).
 
+use conn_core::connection::Interest;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use reactor::poller::{Poller, Ready, Watched};
@@ -29,28 +30,20 @@ impl Poller for Poll {
         // list again, since questions and answers are kept apart.
         let mut list = Vec::new();
         for (fd, interest) in watched.iter() {
-            let mut events = PollFlags::empty();
-            if interest.read {
-                // Urgent data is part of the input, as the error set of select would tell us.
-                events |= PollFlags::POLLIN | PollFlags::POLLPRI;
-            }
-            if interest.write {
-                events |= PollFlags::POLLOUT;
-            }
-            // Hang-ups and errors are reported asked or unasked. Of a connection that can't be
-            // visited now nobody would heed them, and the loop would spin.
-            if !events.is_empty() {
-                list.push(PollFd::new(fd, events));
+            // Hang-ups and errors are reported asked or unasked. Of who wants nothing now nobody would
+            // heed them, and the loop would spin.
+            if interest != Interest::NONE {
+                list.push(PollFd::new(fd, events(interest)));
             }
         }
 
         let count = match poll(&mut list, timeout.map_or(PollTimeout::NONE, milliseconds)) {
             Ok(count) => count,
-            Err(Errno::EINTR) => return Ok(()),
+            Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
 
-        // The kernel says how many have an answer, but not which: each one has to be looked at.
+        // The kernel says how many have an answer, but not who: each one is looked at.
         let mut unseen = count;
         for entry in &list {
             if unseen == 0 {
@@ -68,6 +61,18 @@ impl Poller for Poll {
         }
         Ok(())
     }
+}
+
+fn events(interest: Interest) -> PollFlags {
+    let mut events = PollFlags::empty();
+    if interest.read {
+        // Urgent data is part of the input, as the error set of select would tell us.
+        events |= PollFlags::POLLIN | PollFlags::POLLPRI;
+    }
+    if interest.write {
+        events |= PollFlags::POLLOUT;
+    }
+    events
 }
 
 /// Rounded up, so that the loop does not wake before its deadline and find nothing due.

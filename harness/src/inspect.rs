@@ -3,6 +3,8 @@
 //! Where `/proc` hides a file from the harness the error is a skip with the reason, never a
 //! failure. A process that is gone is a crash.
 
+mod epoll;
+
 use crate::limits;
 use crate::syscall_names;
 use crate::verdict::{CaseResult, Class, Failure, Stop};
@@ -16,6 +18,7 @@ use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use epoll::{EpollSet, Watched};
 pub use procfs::net::TcpState;
 
 /// States as `net/tcp` writes them.

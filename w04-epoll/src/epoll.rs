@@ -1,5 +1,6 @@
 //! A poller over epoll(7).
 
+use crate::edge::LeftOver;
 use conn_core::connection::Interest;
 use conn_core::registry::Change;
 use nix::errno::Errno;
@@ -9,41 +10,29 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// The most events that one wait fetches. The kernel keeps the others, and turns are fair: who was
-/// reported goes to the end of its list.
+/// The most events that one wait fetches; the others follow in the next turn.
 const EVENTS: usize = 1024;
 
-/// When the kernel reports a descriptor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Trigger {
-    /// In every wait, as long as it is ready.
-    #[default]
-    Level,
-    /// Once, when it becomes ready (`EPOLLET`). What is left over, the loop has to remember.
-    Edge,
-}
-
-/// `epoll`: the interest list stays in the kernel; changes go in, events come out.
+/// `epoll`: the list stays in the kernel. Changes to it go in, and only what is ready comes out.
 #[derive(Debug)]
 pub struct Epoll {
     instance: Instance,
-    trigger: Trigger,
     events: Vec<EpollEvent>,
-    /// Edge-triggered: connections that were reported readable and may still be.
-    left_over: Vec<RawFd>,
+    /// What was reported and is not used up; only if it is reported once (`EPOLLET`).
+    left_over: Option<LeftOver>,
 }
 
 impl Epoll {
-    /// An empty interest list.
+    /// An empty list. Level-triggered, a descriptor is reported in every wait as long as it is
+    /// ready; edge-triggered once, when it becomes so.
     ///
     /// # Errors
     /// Descriptors or memory have run out (epoll_create1(2)).
-    pub fn new(trigger: Trigger) -> io::Result<Self> {
+    pub fn new(edge_triggered: bool) -> io::Result<Self> {
         Ok(Self {
             instance: Instance::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            trigger,
             events: vec![EpollEvent::empty(); EVENTS],
-            left_over: Vec::new(),
+            left_over: edge_triggered.then(LeftOver::default),
         })
     }
 }
@@ -51,7 +40,7 @@ impl Epoll {
 impl Poller for Epoll {
     const MECHANISM: &'static str = "epoll";
 
-    /// The list names each descriptor, however high its number.
+    /// A list names each descriptor, however high its number.
     const FD_LIMIT: Option<RawFd> = None;
 
     fn wait(
@@ -65,23 +54,22 @@ impl Poller for Epoll {
         // Only what changed: the kernel remembers the rest.
         for &(fd, change) in watched.changes {
             if let Some(descriptor) = watched.get(fd) {
-                let edge = self.trigger == Trigger::Edge && watched.registry.get(fd).is_some();
-                self.tell(descriptor, change, edge)?;
+                let is_connection = watched.registry.get(fd).is_some();
+                self.tell(descriptor, change, is_connection && self.left_over.is_some())?;
             }
         }
 
-        let timeout = match timeout {
-            _ if self.has_left_over(watched) => EpollTimeout::ZERO,
-            Some(timeout) => milliseconds(timeout),
-            None => EpollTimeout::NONE,
-        };
+        let mut timeout = timeout.map_or(EpollTimeout::NONE, milliseconds);
+        if self.left_over.as_mut().is_some_and(|left_over| left_over.is_wanted(watched)) {
+            timeout = EpollTimeout::ZERO;
+        }
         let count = match self.instance.wait(&mut self.events, timeout) {
             Ok(count) => count,
-            Err(Errno::EINTR) => return Ok(()),
+            Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
 
-        // Only those that are ready come back.
+        // The kernel says who has an answer: nobody else is looked at.
         for event in &self.events[..count] {
             let answer = event.events();
             // A hang-up or an error is for the next recv or send to find out about.
@@ -90,77 +78,47 @@ impl Poller for Epoll {
             let writable = broken || answer.contains(EpollFlags::EPOLLOUT);
             ready.push(Ready { fd: event.data() as RawFd, readable, writable });
         }
-        if self.trigger == Trigger::Edge {
-            self.remember(watched, ready);
+        if let Some(left_over) = &mut self.left_over {
+            left_over.merge(watched, ready);
         }
         Ok(())
     }
 }
 
 impl Epoll {
-    fn tell(&self, fd: BorrowedFd<'_>, change: Change, edge: bool) -> io::Result<()> {
+    /// Tells the kernel about one change.
+    fn tell(&self, fd: BorrowedFd<'_>, change: Change, edge_triggered: bool) -> io::Result<()> {
         let data = fd.as_raw_fd() as u64;
         match change {
-            // Every edge of a connection is of interest, now or later.
-            Change::Added(_) if edge => {
-                let all = flags(Interest { read: true, write: true }) | EpollFlags::EPOLLET;
-                self.instance.add(fd, EpollEvent::new(all, data))?;
+            // Every edge is of interest, now or later, so there is nothing to modify.
+            Change::Added(_) if edge_triggered => {
+                let both = events(Interest { read: true, write: true });
+                self.instance.add(fd, EpollEvent::new(both | EpollFlags::EPOLLET, data))?;
             }
-            Change::Modified(_) if edge => {}
+            Change::Modified(_) if edge_triggered => {}
             Change::Added(interest) => {
-                self.instance.add(fd, EpollEvent::new(flags(interest), data))?;
+                self.instance.add(fd, EpollEvent::new(events(interest), data))?;
             }
             Change::Modified(interest) => {
-                self.instance.modify(fd, &mut EpollEvent::new(flags(interest), data))?;
+                self.instance.modify(fd, &mut EpollEvent::new(events(interest), data))?;
             }
+            // Hang-ups and errors are reported asked or unasked, and now nobody would heed them.
             Change::Removed => self.instance.delete(fd)?,
         }
         Ok(())
     }
-
-    /// Whether somebody has input left that nobody will report again, and takes it now.
-    fn has_left_over(&mut self, watched: &Watched<'_>) -> bool {
-        let registry = watched.registry;
-        self.left_over.retain(|fd| registry.get(*fd).is_some_and(|conn| !conn.has_drained()));
-        self.left_over.iter().any(|fd| wants_input(watched, *fd))
-    }
-
-    /// Notes the edges, for one `recv` a visit may leave input behind, and a paused connection leaves
-    /// all of it. Whoever had a note already and wants input now counts as readable.
-    fn remember(&mut self, watched: &Watched<'_>, ready: &mut Vec<Ready>) {
-        let is_connection = |event: &&Ready| watched.registry.get(event.fd).is_some();
-        let mut noted: Vec<RawFd> = ready
-            .iter()
-            .filter(|event| event.readable)
-            .filter(is_connection)
-            .map(|event| event.fd)
-            .collect();
-        noted.sort_unstable();
-        for &fd in &self.left_over {
-            if noted.binary_search(&fd).is_err() && wants_input(watched, fd) {
-                ready.push(Ready { fd, readable: true, writable: false });
-            }
-        }
-        noted.append(&mut self.left_over);
-        noted.sort_unstable();
-        noted.dedup();
-        self.left_over = noted;
-    }
 }
 
-fn wants_input(watched: &Watched<'_>, fd: RawFd) -> bool {
-    watched.registry.get(fd).is_some_and(|conn| conn.interest().read)
-}
-
-fn flags(interest: Interest) -> EpollFlags {
-    let mut flags = EpollFlags::empty();
+fn events(interest: Interest) -> EpollFlags {
+    let mut events = EpollFlags::empty();
     if interest.read {
-        flags |= EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI;
+        // Urgent data is part of the input, as the error set of select would tell us.
+        events |= EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI;
     }
     if interest.write {
-        flags |= EpollFlags::EPOLLOUT;
+        events |= EpollFlags::EPOLLOUT;
     }
-    flags
+    events
 }
 
 /// Rounded up, so that the loop does not wake before its deadline and find nothing due.

@@ -10,3 +10,5 @@
 #![forbid(unsafe_code)]
 
 pub mod epoll;
+
+mod edge;

@@ -5,7 +5,7 @@ use clap::Parser;
 use day3_backpressure::options::BackpressureOptions;
 use reactor::cli::{self, ServerOptions};
 use std::process::ExitCode;
-use w04_epoll::epoll::{Epoll, Trigger};
+use w04_epoll::epoll::Epoll;
 
 /// Week 4: the same server on epoll(7)
 #[derive(Parser)]
@@ -23,9 +23,8 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli: Cli = cli::parse();
-    let trigger = if cli.edge_triggered { Trigger::Edge } else { Trigger::Level };
     let write_policy = cli.backpressure.policy::<Cli>();
-    match Epoll::new(trigger) {
+    match Epoll::new(cli.edge_triggered) {
         Ok(epoll) => reactor::serve(&cli.server, epoll, write_policy),
         Err(error) => cli::failure(format_args!("cannot create an epoll instance: {error}")),
     }

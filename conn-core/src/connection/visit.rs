@@ -172,12 +172,13 @@ impl<S: Stream> Connection<S> {
     /// After the requests: send the replies, and note what is still missing.
     fn answer<E: Executor>(&mut self, turn: &mut Turn<E>) {
         self.end_input_if_reached(turn.now);
-        // A socket that was full stays so until the kernel says otherwise.
-        if self.state == ConnState::Writing && self.stalled_since.is_none() {
-            self.flush(turn);
-        }
         if self.state == ConnState::Writing {
-            self.regulate(turn);
+            if self.stalled_since.is_none() {
+                self.flush(turn);
+            } else {
+                // A socket that was full stays so until the kernel says otherwise.
+                self.regulate(turn);
+            }
         }
         self.set_request_clock(turn.now);
     }
@@ -282,12 +283,13 @@ impl<S: Stream> Connection<S> {
         self.check_room(after - before, turn);
     }
 
-    /// Sends what is queued, until all is out or the socket is full.
+    /// Sends what is queued, until all is out or the socket is full, and regulates what is left.
     fn flush<E>(&mut self, turn: &mut Turn<E>) {
         match self.send() {
             Sent::All(count) => {
                 self.note_sent(count, turn);
                 self.stalled_since = None;
+                self.regulate(turn);
                 self.apply_and_part(Event::WriteComplete, turn.now);
             }
             Sent::Some(count) => {
@@ -298,6 +300,7 @@ impl<S: Stream> Connection<S> {
                     self.stalled_since = Some(turn.now);
                 }
                 self.apply(Event::WriteWouldBlock);
+                self.regulate(turn);
             }
             Sent::Failed(error) => self.lost(&error),
         }
@@ -311,7 +314,6 @@ impl<S: Stream> Connection<S> {
             self.bytes_sent += count as u64;
             turn.stats.bytes_written += count as u64;
             self.last_active = turn.now;
-            self.regulate(turn);
         }
     }
 

@@ -4,8 +4,8 @@
 //! A connection asserts that every event finds its row, so a test that runs has not left the table.
 
 use crate::common::{
-    Exchange, Recv, Scheduled, Scripted, Send, check_invariants, last_request, request, run,
-    small_limits, turn,
+    Exchange, PauseAt, Recv, Scheduled, Scripted, Send, check_invariants, last_request, request,
+    run, small_limits, turn,
 };
 use conn_core::connection::{Connection, Fate, Turn};
 use conn_core::id::ConnId;
@@ -129,6 +129,7 @@ proptest! {
         send in send_script(),
         elsewhere in prop::collection::vec(any::<bool>(), 0..6),
         ending in 0_u8..4,
+        pause_at in prop::option::of(1_usize..200),
         steps in prop::collection::vec((0_u8..9, 0_u64..40_000), 1..80),
     ) {
         quiet_panics();
@@ -143,6 +144,9 @@ proptest! {
         }
         let mut conn = connection(Scripted { recv, send, ..Scripted::default() });
         let mut turn = turn(small_limits(), elsewhere.into());
+        if let Some(bytes) = pause_at {
+            turn.write_policy = Box::new(PauseAt(bytes));
+        }
         for (step, ms) in steps {
             let fate = visit(&mut conn, &mut turn, step, ms);
             check_invariants(&conn, fate, &turn);

@@ -6,7 +6,7 @@ use conn_core::policy::Limits;
 use conn_core::service::{Executor, Outcome, Submitted, Task};
 use conn_core::state::ConnState;
 use conn_core::stats::{ServerInfo, Stats};
-use conn_core::write_policy::Unbounded;
+use conn_core::write_policy::{Queue, Reason, Unbounded, Verdict, Window, WritePolicy};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -122,6 +122,28 @@ impl Executor for Scheduled {
         // A task of 100 ms uses up the connection's share of the turn.
         let took = if outcome == Outcome::Burned(0) { 100 } else { 0 };
         Submitted::Done(outcome, Instant::now() + Duration::from_millis(took))
+    }
+}
+
+/// Some policy: pauses at so many bytes, resumes at none, disconnects who takes nothing for 5 s.
+#[derive(Debug)]
+pub(crate) struct PauseAt(pub(crate) usize);
+
+impl WritePolicy for PauseAt {
+    fn window(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    fn decide(&self, queue: &Queue) -> Verdict {
+        match queue.window {
+            _ if !queue.paused && queue.waiting >= self.0 => Verdict::Pause,
+            _ if queue.paused && queue.waiting == 0 => Verdict::Resume,
+            Window::None if queue.paused => Verdict::BeginWindow,
+            Window::Running | Window::Over { .. } if !queue.paused => Verdict::EndWindow,
+            Window::Over { taken: 0 } => Verdict::Disconnect(Reason::SlowReaderSustained),
+            Window::Over { .. } => Verdict::BeginWindow,
+            Window::None | Window::Running => Verdict::GoOn,
+        }
     }
 }
 
