@@ -37,8 +37,22 @@ pub struct Bug {
     pub warned_by: String,
     /// The ids of the cases that must fail.
     pub caught_by: Vec<String>,
-    /// The ids of the cases that may fail too.
+    /// The cases that may fail too: ids, the letters of a group (`BU`), or `*` where next to nothing
+    /// works.
     pub also: Vec<String>,
+}
+
+impl Bug {
+    /// Whether this case may fail too.
+    #[must_use]
+    pub fn may_fail(&self, id: &str) -> bool {
+        self.also.iter().any(|entry| entry == "*" || entry == id || entry == group(id))
+    }
+}
+
+/// The letters of an id, which all cases of a group share.
+fn group(id: &str) -> &str {
+    id.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 /// The museum: its program, already built, and its catalogue.
@@ -114,9 +128,14 @@ fn check(bug: &Bug) -> Result<()> {
     let Bug { name, rung, caught_by, also, .. } = bug;
     ensure!(!caught_by.is_empty(), "no case is to catch {name}: `caught_by` is empty");
     let cases = cases_of(*rung);
-    for id in caught_by.iter().chain(also) {
+    for id in caught_by {
         if !cases.iter().any(|case| case.id == id) {
             bail!("{name} is to be caught by {id}, which is no case of {rung}");
+        }
+    }
+    for entry in also.iter().filter(|entry| *entry != "*") {
+        if !cases.iter().any(|case| case.id == entry || group(case.id) == entry) {
+            bail!("{name} may fail {entry}, which is no case and no group of {rung}");
         }
     }
     Ok(())
@@ -153,10 +172,22 @@ pub(crate) mod tests {
     fn only_cases_of_its_rung_can_catch_a_bug() {
         assert!(check(&bug(&["PR01"], &["BU01"])).is_ok());
         assert!(check(&bug(&[], &["BU01"])).is_err());
-        assert!(check(&bug(&["PR01"], &["XX99"])).unwrap_err().to_string().contains("XX99"));
+        assert!(check(&bug(&["PR01"], &["*", "CL"])).is_ok());
+        assert!(check(&bug(&["PR"], &[])).is_err());
+        for also in ["XX99", "XX", "P", ""] {
+            assert!(check(&bug(&["PR01"], &[also])).is_err(), "{also:?}");
+        }
         let on_poll = Bug { rung: Rung::Day4, ..bug(&["LI06"], &[]) };
         let problem = check(&on_poll).unwrap_err().to_string();
         assert!(problem.contains("LI06, which is no case of day4"), "{problem}");
+    }
+
+    #[test]
+    fn what_may_fail_is_named_by_id_by_group_or_all_at_once() {
+        let bug_with = |also| bug(&["PR01"], &[also]);
+        assert!(bug_with("CL02").may_fail("CL02") && !bug_with("CL02").may_fail("CL01"));
+        assert!(bug_with("CL").may_fail("CL01") && !bug_with("CL").may_fail("BU01"));
+        assert!(bug_with("*").may_fail("BU01"));
     }
 
     #[test]

@@ -27,7 +27,6 @@ impl Finding {
     #[must_use]
     pub fn new(bug: Option<&Bug>, reports: &[CaseReport]) -> Self {
         let caught_by = bug.map(|bug| bug.caught_by.as_slice()).unwrap_or_default();
-        let also = bug.map(|bug| bug.also.as_slice()).unwrap_or_default();
         let mut finding = Self::default();
         for report in reports {
             let Some(class) = failure(report) else { continue };
@@ -35,7 +34,7 @@ impl Finding {
                 &mut finding.faults
             } else if caught_by.iter().any(|id| id == report.id) {
                 &mut finding.caught_by
-            } else if also.iter().any(|id| id == report.id) {
+            } else if bug.is_some_and(|bug| bug.may_fail(report.id)) {
                 &mut finding.also
             } else {
                 &mut finding.false_alarms
