@@ -566,8 +566,11 @@ impl Connection {
         turn.stats.peak_bytes_queued = turn.stats.peak_bytes_queued.max(self.queued() as u64);
         // BUG no-backpressure: replies are queued without end; a client that sends and never reads
         // takes all the memory (day 1's quest, self-test 3).
-        self.paused |=
-            self.queued() >= turn.options.high_water as usize && !bug(Bug::NoBackpressure);
+        let full = self.queued() >= turn.options.high_water as usize;
+        if full && !self.paused && !bug(Bug::NoBackpressure) {
+            self.paused = true;
+            turn.stats.reads_paused += 1;
+        }
         self.drop_at_once = false;
     }
 
@@ -581,7 +584,6 @@ impl Connection {
             self.taken = self.handed_over;
             self.taken_at = turn.now;
         }
-        let was_paused = self.paused;
         let mut share = WRITE_SHARE;
         while self.queued() > 0 && share > 0 {
             let end = self.write_buf.len().min(self.written + share);
@@ -633,10 +635,8 @@ impl Connection {
         }
         // BUG pause-never-ends: nothing clears the flag; a client that reads its replies after all
         // is never served again (notes/protocol.md section 2, low-water).
-        self.paused &= self.queued() > turn.options.low_water() || bug(Bug::PauseNeverEnds);
-        if self.paused && !was_paused {
-            turn.stats.reads_paused += 1;
-        }
+        let full = self.queued() >= turn.options.high_water as usize;
+        self.paused &= full || self.queued() > turn.options.low_water() || bug(Bug::PauseNeverEnds);
         // BUG slow-reader-never-cut: no clock for a long queue that moves a little; a client that
         // takes a byte a second holds its place for ever (notes/protocol.md section 1, slow for too long).
         if self.queued() < turn.options.high_water as usize / 5 * 4 || bug(Bug::SlowReaderNeverCut)
