@@ -47,8 +47,6 @@ const BACKLOG: i32 = 4096;
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 /// Bytes that one connection may read in a turn.
 const READ_SHARE: usize = 64 << 10;
-/// Bytes that one connection may write in a turn.
-const WRITE_SHARE: usize = 256 << 10;
 /// How long one connection may keep the others waiting with its tasks.
 const TASK_SHARE: Duration = Duration::from_millis(10);
 /// How long, and for how many bytes, a finished connection waits for its client to finish.
@@ -222,8 +220,15 @@ impl Connection {
         if ready.write {
             self.flush(turn)?;
         }
-        if ready.read && self.interest().read {
-            self.receive(share, turn)?;
+        while ready.read && self.interest().read {
+            let may_have_more = self.receive(share, turn)?;
+            // BUG reads-until-eagain: one client is served until its socket is empty; while it floods,
+            // that is never, and the others starve (integration report: an I/O budget for fairness).
+            if !(may_have_more && bug(Bug::ReadsUntilEagain)) {
+                break;
+            }
+            self.take_requests(turn);
+            self.flush(turn)?;
         }
         // BUG pause-forgets-what-was-read: only new input starts the parser; requests read before
         // the pause wait until the client says more (notes/protocol.md section 5, day 3).
@@ -234,10 +239,9 @@ impl Connection {
         self.finish(turn)
     }
 
-    fn receive(&mut self, share: usize, turn: &mut Turn) -> io::Result<()> {
-        // BUG reads-until-eagain: no share, one client is read until its socket is empty; while it
-        // floods, that is never, and the others starve (integration report: an I/O budget).
-        let mut left = if bug(Bug::ReadsUntilEagain) { usize::MAX } else { share };
+    /// Reads one share; says whether it was used up.
+    fn receive(&mut self, share: usize, turn: &mut Turn) -> io::Result<bool> {
+        let mut left = share;
         while left > 0 {
             let room = left.min(READ_SHARE);
             match self.socket.read(&mut turn.scratch[..room]) {
@@ -246,10 +250,7 @@ impl Connection {
                 Ok(0) if bug(Bug::EndOfInputIgnored) => break,
                 // BUG half-close-closes: recv's 0 taken for the end of the client; who sends all,
                 // shuts down its side and then reads gets nothing (day 2's quest, step 4, does so).
-                Ok(0) if bug(Bug::HalfCloseCloses) => {
-                    self.enter(State::Closed);
-                    break;
-                }
+                Ok(0) if bug(Bug::HalfCloseCloses) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(0) => {
                     // BUG end-of-input-ends-the-line: what lacks its LF is obeyed at the end of the
                     // input; half a request is carried out (notes/protocol.md section 1, half-close).
@@ -287,7 +288,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(left == 0)
     }
 
     // The protocol: bytes in the read buffer become replies in the write buffer.
@@ -423,7 +424,11 @@ impl Connection {
             b"mn" => self.queue(&[b"MN\r\n"], turn),
             // BUG quit-drops-the-queue: closed at once; replies to what was asked before quit are lost
             // (notes/protocol.md section 1, quit).
-            b"quit" if bug(Bug::QuitDropsTheQueue) => self.enter(State::Closed),
+            b"quit" if bug(Bug::QuitDropsTheQueue) => {
+                turn.stats.bytes_queued -= self.queued() as u64;
+                self.written = self.write_buf.len();
+                self.enter(State::Closed);
+            }
             b"quit" => self.stop_reading(),
             // BUG bad-request-closes: an unknown verb ends the connection; a typing error costs the
             // session, and what was pipelined behind it (notes/protocol.md section 1, errors).
@@ -524,8 +529,8 @@ impl Connection {
             catch_unwind(AssertUnwindSafe(task))
         };
         // The work took its time: nobody's clock may start before it.
-        // BUG clock-stale-after-task: the time of the turn's beginning stays; who was being worked
-        // for counts as idle meanwhile and is closed (notes/protocol.md section 1, idle).
+        // BUG clock-stale-after-task: the time of the turn's beginning stays; the request behind a
+        // long task has timed out before it is read (notes/protocol.md section 1, slow request).
         if !bug(Bug::ClockStaleAfterTask) {
             turn.now = Instant::now();
             self.last_read = turn.now;
@@ -566,8 +571,11 @@ impl Connection {
         turn.stats.peak_bytes_queued = turn.stats.peak_bytes_queued.max(self.queued() as u64);
         // BUG no-backpressure: replies are queued without end; a client that sends and never reads
         // takes all the memory (day 1's quest, self-test 3).
-        self.paused |=
-            self.queued() >= turn.options.high_water as usize && !bug(Bug::NoBackpressure);
+        let full = self.queued() >= turn.options.high_water as usize;
+        if full && !self.paused && !bug(Bug::NoBackpressure) {
+            self.paused = true;
+            turn.stats.reads_paused += 1;
+        }
         self.drop_at_once = false;
     }
 
@@ -581,11 +589,8 @@ impl Connection {
             self.taken = self.handed_over;
             self.taken_at = turn.now;
         }
-        let was_paused = self.paused;
-        let mut share = WRITE_SHARE;
-        while self.queued() > 0 && share > 0 {
-            let end = self.write_buf.len().min(self.written + share);
-            let waiting = &self.write_buf[self.written..end];
+        while self.queued() > 0 {
+            let waiting = &self.write_buf[self.written..];
             // BUG sigpipe-is-fatal: send without MSG_NOSIGNAL; writing to a client that left ends the
             // server (notes/protocol.md section 1: no signal ends the server).
             let sent = if bug(Bug::SigpipeIsFatal) {
@@ -596,7 +601,7 @@ impl Connection {
             match sent {
                 // BUG partial-write-resends-all: what send took is not taken off the queue unless it
                 // took all; the client gets parts twice (day 2's quest, step 4).
-                Ok(count) if bug(Bug::PartialWriteResendsAll) && count < end - self.written => {}
+                Ok(count) if bug(Bug::PartialWriteResendsAll) && count < waiting.len() => {}
                 // BUG partial-write-drops-the-rest: send taken for all or nothing; of a large reply
                 // only what fits the socket arrives (day 1's quest, step 5).
                 Ok(count) if bug(Bug::PartialWriteDropsTheRest) => {
@@ -605,7 +610,6 @@ impl Connection {
                     self.written = self.write_buf.len();
                 }
                 Ok(count) => {
-                    share -= count;
                     self.written += count;
                     self.handed_over += count as u64;
                     self.last_written = Some(turn.now);
@@ -633,10 +637,8 @@ impl Connection {
         }
         // BUG pause-never-ends: nothing clears the flag; a client that reads its replies after all
         // is never served again (notes/protocol.md section 2, low-water).
-        self.paused &= self.queued() > turn.options.low_water() || bug(Bug::PauseNeverEnds);
-        if self.paused && !was_paused {
-            turn.stats.reads_paused += 1;
-        }
+        let full = self.queued() >= turn.options.high_water as usize;
+        self.paused &= full || self.queued() > turn.options.low_water() || bug(Bug::PauseNeverEnds);
         // BUG slow-reader-never-cut: no clock for a long queue that moves a little; a client that
         // takes a byte a second holds its place for ever (notes/protocol.md section 1, slow for too long).
         if self.queued() < turn.options.high_water as usize / 5 * 4 || bug(Bug::SlowReaderNeverCut)
@@ -953,10 +955,12 @@ fn wait_with_select(
     select(count, &mut read, &mut write, &mut error, timeout.as_mut())?;
     let mut ready = Vec::new();
     for (fd, _) in watched {
-        let interest = Interest {
-            read: read.contains(*fd) || error.contains(*fd),
-            write: write.contains(*fd),
-        };
+        // BUG urgent-data-spins: the third set is watched and nobody looks at it; it is not about
+        // errors but about urgent data, and one such byte makes select return at once until its
+        // client leaves (day 2's quest, visual model: error -> close).
+        let exceptional = error.contains(*fd) && !bug(Bug::UrgentDataSpins);
+        let interest =
+            Interest { read: read.contains(*fd) || exceptional, write: write.contains(*fd) };
         if interest != NOTHING {
             ready.push((fd.as_raw_fd(), interest));
         }
@@ -1182,11 +1186,6 @@ impl Server {
             }
             self.dispatch(&ready)?;
             self.expire();
-            // BUG sleep-in-the-loop: a pause so as not to use too much CPU; every client pays for it in
-            // every turn (day 1's quest, step 4).
-            if bug(Bug::SleepInTheLoop) {
-                thread::sleep(Duration::from_millis(20));
-            }
         }
     }
 
@@ -1231,6 +1230,12 @@ impl Server {
     }
 
     fn timeout(&self) -> Option<Duration> {
+        // BUG sleep-in-the-loop: asks without waiting and sleeps between; every client waits for the
+        // sleep, and the loop is never at rest (day 1's quest, step 4).
+        if bug(Bug::SleepInTheLoop) {
+            thread::sleep(Duration::from_millis(20));
+            return Some(Duration::ZERO);
+        }
         // BUG zero-timeout: the wait call asked not to wait; the loop turns without a pause and takes
         // a whole core (day 2's quest, step 2: a time-out, and a reason for it).
         if !self.again.is_empty() || bug(Bug::ZeroTimeout) {
@@ -1595,8 +1600,6 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     sockopt::set_socket_reuseaddr(&socket, !bug(Bug::NoReuseaddr))?;
     // Accepted sockets inherit both. Urgent data stays in the stream: apart from it, a socket would
     // be exceptional for ever, and select return at once.
-    // BUG urgent-data-spins: SO_OOBINLINE not set; one urgent byte stays in select's third set and
-    // the loop spins until its client leaves (notes/protocol.md section 1, urgent data).
     sockopt::set_socket_oobinline(&socket, !bug(Bug::UrgentDataSpins))?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     bind(&socket, &address)?;
