@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Servers that are judged at the same time, each by as many cases as usual. Most cases wait.
+/// Servers that are judged at the same time, so that the last slow cases of one do not hold up all.
 const SIDE_BY_SIDE: usize = 2;
 /// The note with the table, relative to the workspace.
 const NOTE: &str = "notes/bug-museum.md";
@@ -80,7 +80,8 @@ fn judge(
     exhibits: &[Exhibit<'_>],
     done: impl Fn(&Exhibit<'_>, &Finding, &[CaseReport]) + Sync,
 ) -> Vec<Finding> {
-    let options = Options::default();
+    let defaults = Options::default();
+    let options = Options { jobs: defaults.jobs / SIDE_BY_SIDE, ..defaults };
     let findings: Mutex<BTreeMap<usize, Finding>> = Mutex::default();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
