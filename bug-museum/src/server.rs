@@ -274,8 +274,8 @@ impl Connection {
                     turn.stats.bytes_read += count as u64;
                     self.last_read = turn.now;
                     // BUG request-clock-restarts-with-each-byte: the clock of a request starts anew
-                    // with each byte; a byte now and then holds a connection open for ever
-                    // (slowloris) (notes/protocol.md section 1, slow request).
+                    // with each byte; a byte now and then holds a connection open for ever:
+                    // slowloris (notes/protocol.md section 1, slow request).
                     if bug(Bug::RequestClockRestartsWithEachByte) {
                         self.request_started = None;
                     }
@@ -358,12 +358,11 @@ impl Connection {
 
     fn read_header(&mut self, input: &[u8], turn: &mut Turn) -> (usize, bool) {
         let limit = turn.options.max_header as usize;
+        // BUG line-limit-only-at-its-end: the length of a line is checked when its LF has come; a
+        // client that sends none fills the memory (notes/protocol.md section 1, line too long).
+        let unfinished = if bug(Bug::LineLimitOnlyAtItsEnd) { usize::MAX - 2 } else { limit };
         // The longest line ends within its own bytes, a CR and an LF.
-        let window = if bug(Bug::LineLimitOnlyAtItsEnd) {
-            input
-        } else {
-            &input[..input.len().min(limit + 2)]
-        };
+        let window = &input[..input.len().min(unfinished + 2)];
         let seen = mem::take(&mut self.scanned).min(window.len());
         let Some(end) = window[seen..].iter().position(|&byte| byte == b'\n') else {
             // BUG header-must-come-whole: what one recv returns is taken for a whole line; a header
@@ -373,12 +372,8 @@ impl Connection {
                 self.obey(input, turn);
                 return (input.len(), true);
             }
-            // BUG line-limit-only-at-its-end: the length of a line is checked when its LF has come;
-            // a client that sends none fills the memory (notes/protocol.md section 1, line too
-            // long).
-            let limit = if bug(Bug::LineLimitOnlyAtItsEnd) { usize::MAX } else { limit };
             // A CR at the end may be the first half of the end of line.
-            if window.strip_suffix(b"\r").unwrap_or(window).len() > limit {
+            if window.strip_suffix(b"\r").unwrap_or(window).len() > unfinished {
                 self.lose_framing(b"CLIENT_ERROR line too long\r\n", turn);
             }
             self.scanned = window.len();
@@ -666,8 +661,8 @@ impl Connection {
         // BUG slow-reader-never-cut: no clock runs while a long queue hardly moves; a client that
         // takes a byte a second holds its place and its queue for ever (notes/protocol.md section
         // 1, slow for too long).
-        if self.queued() < turn.options.high_water as usize / 5 * 4 || bug(Bug::SlowReaderNeverCut)
-        {
+        let short = self.queued() * 5 < turn.options.high_water as usize * 4;
+        if short || bug(Bug::SlowReaderNeverCut) {
             self.window = None;
         } else if self.window.is_none() {
             self.begin_window(turn);
@@ -748,9 +743,15 @@ impl Connection {
     fn begin_window(&mut self, turn: &Turn) {
         self.sample(turn.now);
         let ends = turn.now + turn.options.slow_reader_timeout;
-        let taken_before =
-            if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken };
-        self.window = Some(Window { ends, taken_before });
+        self.window = Some(Window { ends, taken_before: self.progress() });
+    }
+
+    /// What a window counts.
+    fn progress(&self) -> u64 {
+        // BUG slow-reader-measured-by-send: a slow reader's progress is what send accepts; that
+        // comes in large steps: a client that reads steadily is cut between two of them
+        // (notes/protocol.md section 1, slow for too long).
+        if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken }
     }
 
     /// The next time-out of this connection.
@@ -811,12 +812,8 @@ impl Connection {
             _ if self.state == State::Closed => return Ok(()),
             Some(Overdue::LingerOver) => {}
             Some(Overdue::SlowReader) => {
-                // BUG slow-reader-measured-by-send: a slow reader's progress is what send accepts;
-                // that comes in large steps: a client that reads steadily is cut between two of
-                // them (notes/protocol.md section 1, slow for too long).
-                let progress =
-                    if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken };
-                let taken = self.window.as_ref().map_or(0, |window| progress - window.taken_before);
+                let Some(window) = &self.window else { return Ok(()) };
+                let taken = self.progress() - window.taken_before;
                 // BUG slow-reader-cut-though-it-moves: only the length of the queue is looked at,
                 // not what was taken of it; a large reply on a slow line is cut off
                 // (notes/protocol.md section 1, slow for too long).
@@ -1149,7 +1146,9 @@ impl Server {
         let room = match mechanism {
             // The kernel gives out the lowest free number, so all below it will be used.
             Mechanism::Select if !bug(Bug::FdSetsizeIgnored) => {
-                FD_SETSIZE - fs::read_dir("/proc/self/fd")?.count() + 1
+                // Reading the folder opens one more, which is closed again.
+                let open = fs::read_dir("/proc/self/fd")?.count() - 1;
+                FD_SETSIZE.saturating_sub(open)
             }
             _ => 10_000,
         };
