@@ -95,7 +95,7 @@ struct Check {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// A server of this workspace: day2-select-loop, or day2
+    /// A server of this workspace: day2-select-loop, or day2; w04-epoll-edge, or w04-edge
     #[arg(long, value_name = "RUNG")]
     rung: Option<String>,
     /// Any simple command, with {port} where the port stands; options are added at its end
@@ -220,10 +220,8 @@ impl Check {
     /// The target; the inner error is a rung that does not compile.
     fn target(&self) -> Result<Result<Target>> {
         if let Some(name) = &self.which.rung {
-            let package = rungs::find(&rungs::discover()?, name)?;
-            let built =
-                rungs::build_program(&package.name).map(|program| rungs::target(&package, program));
-            return Ok(built.map(|target| self.with_flags(target)));
+            let server = rungs::find(&rungs::discover()?, name)?;
+            return Ok(rungs::build_target(&server).map(|target| self.with_flags(target)));
         }
         let (name, origin, replay) = match (&self.which.cmd, &self.which.addr) {
             (Some(command), _) if !command.contains("{port}") => {
