@@ -10,6 +10,10 @@ use std::ffi::OsString;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// The first rung that does all that the later ones do: what they are compared with.
+const REFERENCE: Rung = Rung::Day3;
 
 /// A server of the ladder: a package with `[package.metadata.lab] rung = N`, or one of its
 /// `variants`: the same program with arguments of its own.
@@ -97,14 +101,22 @@ pub fn find(rungs: &[RungServer], name: &str) -> Result<RungServer> {
     })
 }
 
-/// Builds the servers and returns each as a target.
+/// Builds the servers and returns each as a target, with the reference for those behind it.
 ///
 /// # Errors
 /// See [`build`].
 pub fn build_targets(servers: &[RungServer]) -> Result<Vec<Target>> {
-    let packages: BTreeSet<&str> = servers.iter().map(|server| server.package.as_str()).collect();
+    let reference = find(&discover()?, REFERENCE.name())?;
+    let mut packages: BTreeSet<&str> = servers.iter().map(|s| s.package.as_str()).collect();
+    packages.insert(&reference.package);
     let programs = build(&Vec::from_iter(packages))?;
-    Ok(servers.iter().map(|server| target(server, &programs[&server.package])).collect())
+    let built = |server: &RungServer| target(server, &programs[&server.package]);
+    let reference = Arc::new(built(&reference));
+    let compared = |server: &RungServer| {
+        let reference = (server.rung > REFERENCE).then(|| Arc::clone(&reference));
+        Target { reference, ..built(server) }
+    };
+    Ok(servers.iter().map(compared).collect())
 }
 
 /// Builds one server and returns it as a target.
@@ -112,7 +124,7 @@ pub fn build_targets(servers: &[RungServer]) -> Result<Vec<Target>> {
 /// # Errors
 /// See [`build`].
 pub fn build_target(server: &RungServer) -> Result<Target> {
-    Ok(target(server, &build_program(&server.package)?))
+    build_targets(std::slice::from_ref(server))?.pop().context("nothing was built")
 }
 
 /// Builds one package and returns the program of the same name.
@@ -166,6 +178,7 @@ fn target(server: &RungServer, program: &Path) -> Target {
         rung: server.rung,
         takes_flags: true,
         replay: format!("--rung {}", server.name),
+        reference: None,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::case::{Case, Need, Rung};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 /// The server under judgement.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Target {
     pub takes_flags: bool,
     /// The options that make `harness check` judge this target again.
     pub replay: String,
+    /// A server that is known to be right, to compare this one with.
+    pub reference: Option<Arc<Self>>,
 }
 
 /// How a server is come by.
@@ -130,6 +133,7 @@ mod tests {
             rung: Rung::Day2,
             takes_flags: true,
             replay: String::new(),
+            reference: None,
         }
     }
 
