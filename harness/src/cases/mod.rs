@@ -20,6 +20,7 @@ pub mod shutdown;
 pub mod statistics;
 mod support;
 pub mod timeouts;
+pub mod unchanged;
 mod watch;
 
 /// All groups, in the order in which they are listed.
@@ -41,6 +42,7 @@ pub static GROUPS: &[&[Case]] = &[
     fairness::CASES,
     limits::CASES,
     backpressure::CASES,
+    unchanged::CASES,
 ];
 
 /// All cases of all groups.
