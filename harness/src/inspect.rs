@@ -3,6 +3,8 @@
 //! Where `/proc` hides a file from the harness the error is a skip with the reason, never a
 //! failure. A process that is gone is a crash.
 
+mod epoll;
+
 use crate::limits;
 use crate::syscall_names;
 use crate::verdict::{CaseResult, Class, Failure, Stop};
@@ -16,6 +18,7 @@ use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use epoll::{EpollSet, Watched};
 pub use procfs::net::TcpState;
 
 /// States as `net/tcp` writes them.
@@ -278,6 +281,19 @@ impl Process {
     /// left out: no process owns them any more, and there can be tens of thousands.
     pub(crate) fn network_sockets(&self) -> CaseResult<Vec<TcpSocket>> {
         self.tcp_table(|lines| lines.filter(|line| state_of(line) != Some(TIME_WAIT)).collect())
+    }
+
+    /// Those of them with this end, theirs or the other one. Only these are parsed: beside a case
+    /// with ten thousand clients the table is long.
+    pub(crate) fn sockets_at(&self, address: SocketAddr) -> CaseResult<Vec<TcpSocket>> {
+        let port = format!(":{:04X}", address.port());
+        let has_it = |line: &String| {
+            let mut ends = line.split_ascii_whitespace().skip(1).take(2);
+            ends.any(|end| end.ends_with(&port))
+        };
+        let mut found = self.tcp_table(|lines| lines.filter(has_it).collect())?;
+        found.retain(|socket| [socket.local, socket.remote].contains(&address));
+        Ok(found)
     }
 
     /// Those of them that listen. The kernel tells them first (`tcp_seq_start`), so that only the

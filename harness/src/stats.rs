@@ -46,6 +46,14 @@ impl Stats {
         })
     }
 
+    /// The length of the reply in bytes, as it came over the wire.
+    #[must_use]
+    pub fn reply_length(&self) -> u64 {
+        let line =
+            |(name, value): (&String, &String)| "STAT  \r\n".len() + name.len() + value.len();
+        (self.values.iter().map(line).sum::<usize>() + "END\r\n".len()) as u64
+    }
+
     /// The names that were told.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)

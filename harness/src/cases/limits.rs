@@ -1,23 +1,21 @@
 //! How many connections there may be, and who is refused.
 
-use super::support::{SOON, Watcher, connected_clients, served_clients};
+use super::support::{
+    REFUSAL, SOON, Watcher, connected_clients, expect_refusal, needs_descriptors, served_clients,
+};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
 use crate::server::Server;
 use crate::verdict::CaseResult;
-use rustix::process::{Resource, getrlimit};
 use std::time::{Duration, Instant};
 
-const REFUSAL: &str = "SERVER_ERROR too many connections\r\n";
 const ERRORS: &str = "notes/protocol.md section 1, when the client is wrong";
 const LIFE: &str = "notes/protocol.md section 1, how a connection lives and ends";
 const FLAGS: &[Need] = &[Need::Flags];
 
-/// Clients of the case that goes beyond an fd_set, and the descriptors that server and harness
-/// need for it.
+/// Clients of the case that goes beyond an fd_set.
 const MORE_THAN_A_SET: usize = 1060;
-const DESCRIPTORS: u64 = 4096;
 
 /// The cases of this group.
 pub const CASES: &[Case] = &[
@@ -60,17 +58,6 @@ pub const CASES: &[Case] = &[
         )
         .timeout_s(20),
 ];
-
-/// A newcomer that says nothing is closed at once; what it is told is the refusal, if anything.
-/// Returns whether it was told.
-fn expect_refusal(judge: &Judge, newcomer: &mut Client) -> CaseResult<bool> {
-    let (told, _) = newcomer.read_until_closed()?;
-    let told = String::from_utf8_lossy(&told).into_owned();
-    judge.ensure(told.is_empty() || told == REFUSAL, format!("{REFUSAL:?} and the end"), || {
-        format!("{told:?} and the end")
-    })?;
-    Ok(!told.is_empty())
-}
 
 fn newcomer(server: &Server) -> CaseResult<Client> {
     server.connect().named("newcomer").open()
@@ -152,11 +139,11 @@ fn lingering(judge: &Judge) -> CaseResult {
 }
 
 fn fd_setsize(judge: &Judge) -> CaseResult {
-    needs_descriptors(judge)?;
+    let descriptors = needs_descriptors(judge, MORE_THAN_A_SET)?;
     let server = judge
         .launch()
         .flags(&["--max-connections", "5000"])
-        .descriptor_limit(DESCRIPTORS)
+        .descriptor_limit(descriptors)
         .start()?;
     let mut watcher = Watcher::new(&server)?;
     let bystanders = server.bystanders()?;
@@ -182,15 +169,4 @@ fn fd_setsize(judge: &Judge) -> CaseResult {
     clients.iter_mut().try_for_each(|client| client.send("echo 2\r\nhi\r\n"))?;
     clients.iter_mut().rev().try_for_each(|client| client.expect("ECHO 2\r\nhi\r\n"))?;
     bystanders.finish()
-}
-
-/// The clients of one case need as many descriptors here as in the server.
-fn needs_descriptors(judge: &Judge) -> CaseResult {
-    let limit = getrlimit(Resource::Nofile).current;
-    if limit.is_some_and(|limit| limit < DESCRIPTORS) {
-        return Err(
-            judge.skip(format!("{DESCRIPTORS} descriptors are needed, and fewer allowed here"))
-        );
-    }
-    Ok(())
 }

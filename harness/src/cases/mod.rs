@@ -7,16 +7,22 @@ pub mod burst;
 pub mod cli;
 pub mod closing;
 pub mod descriptors;
+pub mod epoll;
 pub mod errors;
 pub mod exhaustion;
 pub mod fairness;
 pub mod framing;
+pub mod lifecycle;
 pub mod limits;
 pub mod listening;
 pub mod mechanism;
 pub mod memory;
+pub mod pausing;
+pub mod poll;
 pub mod protocol;
+mod script;
 pub mod shutdown;
+pub mod slow_reader;
 pub mod statistics;
 mod support;
 pub mod timeouts;
@@ -43,6 +49,11 @@ pub static GROUPS: &[&[Case]] = &[
     limits::CASES,
     backpressure::CASES,
     unchanged::CASES,
+    pausing::CASES,
+    slow_reader::CASES,
+    lifecycle::CASES,
+    poll::CASES,
+    epoll::CASES,
 ];
 
 /// All cases of all groups.

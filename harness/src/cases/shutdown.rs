@@ -1,6 +1,6 @@
 //! What the first signal starts, and the second one ends (notes/protocol.md section 2).
 
-use super::support::{echo_of, not_early, served_clients};
+use super::support::{echo_of, not_early, served_clients, unacknowledged, wait_until_arrived};
 use super::watch::stalled_reader;
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
@@ -297,14 +297,6 @@ fn large_queue_is_flushed(judge: &Judge) -> CaseResult {
     server.expect_clean_exit(DRAINED)
 }
 
-/// Bytes that the client's kernel has not yet handed over to the server's.
-fn unacknowledged(client: &Client) -> CaseResult<usize> {
-    let address = client.local_address()?;
-    let sockets = Process::new(std::process::id() as i32)?.network_sockets()?;
-    let own = sockets.iter().find(|socket| socket.local == address);
-    Ok(own.map_or(0, |socket| socket.unsent as usize))
-}
-
 fn late_input(judge: &Judge) -> CaseResult {
     let server = ready(judge, &[])?;
     // Small enough for the server's receive buffer, more than the client's takes of the reply.
@@ -331,16 +323,6 @@ fn late_input(judge: &Judge) -> CaseResult {
     client.expect_eof()?;
     drop(client);
     server.expect_clean_exit(DRAINED)
-}
-
-/// Waits until the kernel of a stopped server has taken all that the client sent.
-fn wait_until_arrived(judge: &Judge, client: &Client) -> CaseResult {
-    let arrived = || Ok(unacknowledged(client)? == 0);
-    let waited = judge.wait_until("the request to arrive", Duration::from_secs(1), arrived);
-    if waited.is_err() && unacknowledged(client)? > 0 {
-        return Err(judge.skip("a receive buffer here does not take the request (tcp_rmem)"));
-    }
-    waited
 }
 
 /// The state of the server's end of the client's connection.

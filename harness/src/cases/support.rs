@@ -1,9 +1,12 @@
 //! What several groups need: a look at the counters, and clients that are in a certain state.
 
 use crate::client::Client;
+use crate::inspect::Process;
 use crate::judge::Judge;
 use crate::server::Server;
+use crate::stats::Stats;
 use crate::verdict::CaseResult;
+use rustix::process::{Resource, getrlimit};
 use std::time::{Duration, Instant};
 
 /// How long the server may take over what it does at once, on a busy machine.
@@ -21,20 +24,69 @@ pub(super) const TINY: usize = 4096;
 /// More bytes than the socket buffers between the server and a [`TINY`] client take.
 pub(super) const BIG: usize = 8 << 20;
 
+/// What a client is told for whom there is no room.
+pub(super) const REFUSAL: &str = "SERVER_ERROR too many connections\r\n";
+
 /// A client that does nothing but ask for `stats`, so that the asking changes nothing.
 #[derive(Debug)]
 pub(super) struct Watcher {
     client: Client,
+    /// Bytes of the requests that it has sent itself, and of the replies that it has had.
+    sent: u64,
+    heard: u64,
+}
+
+/// What the server has done for the others, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Bytes that it has read.
+    pub(super) read: u64,
+    /// Bytes that wait in write queues.
+    pub(super) queued: u64,
+    /// Bytes of all replies it has made: written, or still in a queue.
+    pub(super) replied: u64,
+    /// How often it has paused a connection.
+    pub(super) paused: u64,
 }
 
 impl Watcher {
     pub(super) fn new(server: &Server) -> CaseResult<Self> {
-        Ok(Self { client: server.connect().named("watcher").open()? })
+        Ok(Self { client: server.connect().named("watcher").open()?, sent: 0, heard: 0 })
+    }
+
+    fn stats(&mut self) -> CaseResult<Stats> {
+        let stats = self.client.stats()?;
+        self.sent += "stats\r\n".len() as u64;
+        self.heard += stats.reply_length();
+        Ok(stats)
     }
 
     /// One number of `stats`.
     pub(super) fn number(&mut self, name: &str) -> CaseResult<u64> {
-        self.client.stats()?.number(name)
+        self.stats()?.number(name)
+    }
+
+    /// The length of a reply to `stats`.
+    pub(super) fn reply_length(&mut self) -> CaseResult<u64> {
+        Ok(self.stats()?.reply_length())
+    }
+
+    /// Bytes of all replies that the server has made for the others.
+    pub(super) fn replies_made(&mut self) -> CaseResult<u64> {
+        let heard = self.heard;
+        let stats = self.stats()?;
+        let made = stats.number("bytes_written")? + stats.number("bytes_queued")?;
+        Ok(made.saturating_sub(heard))
+    }
+
+    /// What the server has done for the others: for cases in which it is a fresh one.
+    pub(super) fn look(&mut self) -> CaseResult<Look> {
+        let heard = self.heard;
+        let stats = self.stats()?;
+        let read = stats.number("bytes_read")?.saturating_sub(self.sent);
+        let queued = stats.number("bytes_queued")?;
+        let written = stats.number("bytes_written")?.saturating_sub(heard);
+        Ok(Look { read, queued, replied: written + queued, paused: stats.number("reads_paused")? })
     }
 
     /// How many connections the server has beside this one.
@@ -114,6 +166,49 @@ pub(super) fn reader_with_queue(
     Ok(client)
 }
 
+/// A [`stopped_reader`] that the server has paused, with `rest` behind its request. When the pause
+/// begins the server has read all of that: it came in one piece with the last byte of the request.
+/// The second value is the reply that comes first.
+pub(super) fn paused_with(
+    judge: &Judge,
+    server: &Server,
+    watcher: &mut Watcher,
+    rest: impl AsRef<[u8]>,
+) -> CaseResult<(Client, Vec<u8>)> {
+    let mut client = server.connect().named("paused").receive_buffer(TINY).open()?;
+    let (request, reply) = echo_of(BIG);
+    let (most, last_byte) = request.split_at(request.len() - 1);
+    let read_before = watcher.look()?.read;
+    client.send(most)?;
+    judge.wait_until("the server to read a large request", SOON, || {
+        Ok(watcher.look()?.read >= read_before + most.len() as u64)
+    })?;
+    let paused_before = watcher.look()?.paused;
+    client.send([last_byte, rest.as_ref()].concat())?;
+    judge.wait_until("a client with 8 MiB of replies to be paused (reads_paused)", SOON, || {
+        Ok(watcher.look()?.paused > paused_before)
+    })?;
+    Ok((client, reply))
+}
+
+/// Bytes that the client's kernel has not yet handed over to the server's.
+pub(super) fn unacknowledged(client: &Client) -> CaseResult<usize> {
+    let address = client.local_address()?;
+    let sockets = Process::new(std::process::id() as i32)?.sockets_at(address)?;
+    let own = sockets.iter().find(|socket| socket.local == address);
+    Ok(own.map_or(0, |socket| socket.unsent as usize))
+}
+
+/// Waits until the server's kernel has taken all that the client sent.
+pub(super) fn wait_until_arrived(judge: &Judge, client: &Client) -> CaseResult {
+    let arrived = || Ok(unacknowledged(client)? == 0);
+    let waited = judge.wait_until("the request to arrive", Duration::from_secs(1), arrived);
+    if waited.is_err() && unacknowledged(client)? > 0 {
+        return Err(judge.skip("a receive buffer here does not take the request (tcp_rmem)"));
+    }
+    waited
+}
+
 /// Numbered clients, each of which has been served once.
 pub(super) fn served_clients(server: &Server, count: usize) -> CaseResult<Vec<Client>> {
     let mut clients = connected_clients(server, count)?;
@@ -125,4 +220,47 @@ pub(super) fn served_clients(server: &Server, count: usize) -> CaseResult<Vec<Cl
 /// Numbered clients that have said nothing yet.
 pub(super) fn connected_clients(server: &Server, count: usize) -> CaseResult<Vec<Client>> {
     (1..=count).map(|number| server.connect().named(&format!("client {number}")).open()).collect()
+}
+
+/// A newcomer that says nothing is closed at once; what it is told is the refusal, if anything.
+/// Returns whether it was told.
+pub(super) fn expect_refusal(judge: &Judge, newcomer: &mut Client) -> CaseResult<bool> {
+    let (told, _) = newcomer.read_until_closed()?;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    judge.ensure(told.is_empty() || told == REFUSAL, format!("{REFUSAL:?} and the end"), || {
+        format!("{told:?} and the end")
+    })?;
+    Ok(!told.is_empty())
+}
+
+/// So many clients, and the server has accepted all of them, if only to refuse them. They come a few
+/// at a time, so that the backlog is never full.
+pub(super) fn crowd(
+    judge: &Judge,
+    server: &Server,
+    watcher: &mut Watcher,
+    count: usize,
+) -> CaseResult<Vec<Client>> {
+    let before = watcher.number("total_connections")?;
+    let mut clients = Vec::new();
+    while clients.len() < count {
+        clients.extend(connected_clients(server, (count - clients.len()).min(200))?);
+        let all = before + clients.len() as u64;
+        let expected = format!("{all} connections to be accepted, or accepted and refused");
+        watcher.wait_for(judge, &expected, "total_connections", SOON, |total| total >= all)?;
+    }
+    Ok(clients)
+}
+
+/// How many descriptors the server needs for so many clients, with some room. The harness needs as
+/// many for them, and about as many for the cases that run beside this one.
+pub(super) fn needs_descriptors(judge: &Judge, clients: usize) -> CaseResult<u64> {
+    let needed = clients as u64 + 1000;
+    let here = clients as u64 + 5000;
+    match getrlimit(Resource::Nofile).current {
+        Some(most) if most < here => {
+            Err(judge.skip(format!("{here} descriptors are needed, and {most} are allowed here")))
+        }
+        _ => Ok(needed),
+    }
 }

@@ -127,18 +127,18 @@ pub const CASES: &[Case] = &[
 
 /// Pauses between two steps of a client that must not be slower than `most`. If this machine made
 /// it slower, nothing can be said about the server.
-struct Pace {
+pub(super) struct Pace {
     last: Instant,
     most: Duration,
 }
 
 impl Pace {
-    fn new(most: Duration) -> Self {
+    pub(super) fn new(most: Duration) -> Self {
         Self { last: Instant::now(), most }
     }
 
     /// Call it after the step: it measures the step and the pause before it.
-    fn check(&mut self, judge: &Judge) -> CaseResult {
+    pub(super) fn check(&mut self, judge: &Judge) -> CaseResult {
         let step = self.last.elapsed();
         self.last = Instant::now();
         if step >= self.most {

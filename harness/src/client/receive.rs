@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Longest line that a reply may have.
 const LONGEST_LINE: usize = 64 << 10;
+/// Bytes taken from the kernel at a time.
+const CHUNK: usize = 64 << 10;
 
 impl Client {
     /// The next bytes must be these.
@@ -230,15 +232,38 @@ impl Client {
         }
     }
 
+    /// As [`Client::expect`], but takes at most `most` bytes from the kernel at a time: a client
+    /// that reads slowly, in small steps.
+    ///
+    /// # Errors
+    /// As [`Client::expect`].
+    pub fn expect_in_sips(&mut self, wanted: impl AsRef<[u8]>, most: usize) -> CaseResult {
+        for part in wanted.as_ref().chunks(most.max(1)) {
+            while self.incoming.len() < part.len() {
+                let missing = part.len() - self.incoming.len();
+                if !matches!(self.fill_at_most(missing, self.limit()), Filled::Bytes) {
+                    break;
+                }
+            }
+            self.expect(part)?;
+        }
+        Ok(())
+    }
+
     /// Receives once, if anything comes within the limit.
     fn fill(&mut self, limit: Duration) -> Filled {
+        self.fill_at_most(CHUNK, limit)
+    }
+
+    fn fill_at_most(&mut self, most: usize, limit: Duration) -> Filled {
         if let Some(ending) = self.ending {
             return Filled::Ended(ending);
         }
         let deadline = Instant::now() + limit;
-        let mut chunk = [0; 64 << 10];
+        let mut chunk = [0; CHUNK];
+        let most = most.min(CHUNK);
         loop {
-            match self.stream.read(&mut chunk) {
+            match self.stream.read(&mut chunk[..most]) {
                 Ok(0) => return self.ended(Ending::Eof),
                 Ok(count) => {
                     self.active_at = Instant::now();
