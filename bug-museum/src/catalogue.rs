@@ -164,8 +164,8 @@ fn texts(name: &str) -> Option<[String; 3]> {
 /// The catalogue for a reader.
 pub(crate) fn as_text() -> String {
     let mut text = String::from(
-        "Day 1's quest is \"Event Loop State Model\", day 2's is \"First Multi-Client Loop\"; the other\n\
-         titles are chapters, pages of notes/, and manual pages.\n",
+        "Day 1's quest is \"Event Loop State Model\", day 2's is \"First Multi-Client Loop\"; the \
+         rest are\nthe texts read beside them, the pages under notes/, and manual pages.\n",
     );
     for exhibit in Bug::all().map(Bug::exhibit) {
         text += &format!(

@@ -210,8 +210,10 @@ impl Connection {
             State::Lingering => !self.end_of_input,
             State::Closed => false,
         };
-        // BUG write-set-always-armed: write interest without a reply; an idle socket is writable, so
-        // the wait call returns at once and for ever (day 2's quest, visual model).
+        // BUG write-set-always-armed: every connection is watched for writability, also with
+        // nothing to write; an idle socket is always writable, so the wait call returns at once,
+        // for ever, and takes a whole core (day 2's quest, the pseudocode: only if write_buf is not
+        // empty).
         Interest { read, write: self.queued() > 0 || bug(Bug::WriteSetAlwaysArmed) }
     }
 
@@ -222,16 +224,18 @@ impl Connection {
         }
         while ready.read && self.interest().read {
             let may_have_more = self.receive(share, turn)?;
-            // BUG reads-until-eagain: one client is served until its socket is empty; while it floods,
-            // that is never, and the others starve (integration report: an I/O budget for fairness).
+            // BUG reads-until-eagain: one client is served until its socket is empty; while it
+            // floods that is never, and the others starve (the EventLoop progress report: an I/O
+            // budget, for fairness).
             if !(may_have_more && bug(Bug::ReadsUntilEagain)) {
                 break;
             }
             self.take_requests(turn);
             self.flush(turn)?;
         }
-        // BUG pause-forgets-what-was-read: only new input starts the parser; requests read before
-        // the pause wait until the client says more (notes/protocol.md section 5, day 3).
+        // BUG pause-forgets-what-was-read: after a pause the loop waits for input first; requests
+        // that were read before it lie there until their client sends more (notes/protocol.md
+        // section 5, day3-backpressure).
         if !(bug(Bug::PauseForgetsWhatWasRead) && ready.write && !ready.read) {
             self.take_requests(turn);
         }
@@ -245,15 +249,18 @@ impl Connection {
         while left > 0 {
             let room = left.min(READ_SHARE);
             match self.socket.read(&mut turn.scratch[..room]) {
-                // BUG end-of-input-ignored: recv's 0 taken for nothing to read; the socket stays
-                // readable, the loop spins, the connection never ends (day 2's quest, step 4).
+                // BUG end-of-input-ignored: recv's 0 is taken for nothing to read; at its end a
+                // socket stays readable: the loop spins, and the connection never ends (day 2's
+                // quest, step 4).
                 Ok(0) if bug(Bug::EndOfInputIgnored) => break,
-                // BUG half-close-closes: recv's 0 taken for the end of the client; who sends all,
-                // shuts down its side and then reads gets nothing (day 2's quest, step 4, does so).
+                // BUG half-close-closes: recv's 0 is taken for the end of the client; who sends
+                // all, shuts down its side and then reads gets no reply (notes/protocol.md section
+                // 1, half-close).
                 Ok(0) if bug(Bug::HalfCloseCloses) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(0) => {
-                    // BUG end-of-input-ends-the-line: what lacks its LF is obeyed at the end of the
-                    // input; half a request is carried out (notes/protocol.md section 1, half-close).
+                    // BUG end-of-input-ends-the-line: a line without its LF is obeyed when the
+                    // input ends; half a request, of a client that broke off, is carried out
+                    // (notes/protocol.md section 1, half-close).
                     if bug(Bug::EndOfInputEndsTheLine) {
                         self.read_buf.push(b'\n');
                     }
@@ -266,8 +273,9 @@ impl Connection {
                     left -= count;
                     turn.stats.bytes_read += count as u64;
                     self.last_read = turn.now;
-                    // BUG request-clock-restarts-with-each-byte: a byte now and then keeps a request,
-                    // and its connection, open for ever (notes/protocol.md section 1, slow request).
+                    // BUG request-clock-restarts-with-each-byte: the clock of a request starts anew
+                    // with each byte; a byte now and then holds a connection open for ever:
+                    // slowloris (notes/protocol.md section 1, slow request).
                     if bug(Bug::RequestClockRestartsWithEachByte) {
                         self.request_started = None;
                     }
@@ -278,8 +286,9 @@ impl Connection {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // BUG read-eagain-closes: every -1 of recv taken for an error; a connection ends as
-                // soon as all it sent is read (day 1's quest, step 5).
+                // BUG read-eagain-closes: every -1 of recv is taken for an error; a connection ends
+                // as soon as all that its client sent is read (day 1's quest, step 5: do not
+                // close).
                 Err(error) if bug(Bug::ReadEagainCloses) => return Err(error),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     turn.stats.read_would_block += 1;
@@ -299,13 +308,15 @@ impl Connection {
         let mut used = 0;
         self.has_more = false;
         while self.state.takes_requests() {
-            // BUG pause-only-stops-reading: what is in the buffer already is answered in spite of the
-            // pause; the queue grows past its bound by a buffer of requests (notes/protocol.md section 5).
+            // BUG pause-only-stops-reading: a pause stops recv, and not the requests already in the
+            // read buffer; the queue grows past its bound by a whole buffer of them
+            // (notes/protocol.md section 5, day3-backpressure).
             let paused = self.paused && !bug(Bug::PauseOnlyStopsReading);
             if paused || turn.now >= share_ends {
                 self.has_more = used < input.len() && !bug(Bug::PauseForgetsWhatWasRead);
-                // BUG pause-drops-what-was-read: the read buffer is cleared at high-water; requests
-                // that had arrived are never answered (day 1's quest, step 5).
+                // BUG pause-drops-what-was-read: the read buffer is cleared when a pause begins;
+                // requests that had arrived are never answered (day 1's quest, step 5: do not
+                // discard partial buffer).
                 if bug(Bug::PauseDropsWhatWasRead) {
                     used = input.len();
                 }
@@ -313,8 +324,9 @@ impl Connection {
             }
             let (count, complete) = self.step(&input[used..], turn);
             used += count;
-            // BUG one-request-per-read: after a request back to the wait call; a pipelined one lies
-            // in the buffer until the client sends more (day 1's quest, step 1: the buffer is state).
+            // BUG one-request-per-read: after each request the loop goes back to the wait call; a
+            // pipelined request lies in the read buffer until its client sends more (day 1's quest,
+            // step 3: read_buf, partial read accumulator).
             if !complete || bug(Bug::OneRequestPerRead) && self.state == State::ReadingHeader {
                 break;
             }
@@ -346,25 +358,22 @@ impl Connection {
 
     fn read_header(&mut self, input: &[u8], turn: &mut Turn) -> (usize, bool) {
         let limit = turn.options.max_header as usize;
+        // BUG line-limit-only-at-its-end: the length of a line is checked when its LF has come; a
+        // client that sends none fills the memory (notes/protocol.md section 1, line too long).
+        let unfinished = if bug(Bug::LineLimitOnlyAtItsEnd) { usize::MAX - 2 } else { limit };
         // The longest line ends within its own bytes, a CR and an LF.
-        let window = if bug(Bug::LineLimitOnlyAtItsEnd) {
-            input
-        } else {
-            &input[..input.len().min(limit + 2)]
-        };
+        let window = &input[..input.len().min(unfinished + 2)];
         let seen = mem::take(&mut self.scanned).min(window.len());
         let Some(end) = window[seen..].iter().position(|&byte| byte == b'\n') else {
-            // BUG header-must-come-whole: one recv taken for one line; a header in two segments is
-            // two unknown verbs (day 1's quest, goal: a header may be partial).
+            // BUG header-must-come-whole: what one recv returns is taken for a whole line; a header
+            // that comes in two segments is two unknown verbs (day 1's quest, READING_HEADER: need
+            // more bytes).
             if bug(Bug::HeaderMustComeWhole) && !input.is_empty() {
                 self.obey(input, turn);
                 return (input.len(), true);
             }
-            // BUG line-limit-only-at-its-end: the limit is looked at when the LF is there; without
-            // one a client fills the memory (notes/protocol.md section 1, line too long).
-            let limit = if bug(Bug::LineLimitOnlyAtItsEnd) { usize::MAX } else { limit };
             // A CR at the end may be the first half of the end of line.
-            if window.strip_suffix(b"\r").unwrap_or(window).len() > limit {
+            if window.strip_suffix(b"\r").unwrap_or(window).len() > unfinished {
                 self.lose_framing(b"CLIENT_ERROR line too long\r\n", turn);
             }
             self.scanned = window.len();
@@ -387,8 +396,8 @@ impl Connection {
         let (verb, rest) = line.split_at(verb_len);
         // All behind the one space after the verb, inner and trailing spaces kept.
         let text = rest.strip_prefix(b" ").unwrap_or(rest);
-        // BUG verbs-case-sensitive: bytes compared as they are; MN typed by hand is an error
-        // (notes/protocol.md section 1).
+        // BUG verbs-case-sensitive: verbs are compared byte by byte; MN is an unknown verb, to
+        // clients that write it so (notes/protocol.md section 1, verbs).
         let verb =
             if bug(Bug::VerbsCaseSensitive) { verb.to_vec() } else { verb.to_ascii_lowercase() };
         match verb.as_slice() {
@@ -422,8 +431,8 @@ impl Connection {
                 self.queue(&[figures.as_bytes()], turn);
             }
             b"mn" => self.queue(&[b"MN\r\n"], turn),
-            // BUG quit-drops-the-queue: closed at once; replies to what was asked before quit are lost
-            // (notes/protocol.md section 1, quit).
+            // BUG quit-drops-the-queue: quit closes at once; replies to what was asked before it
+            // are lost (notes/protocol.md section 1, quit).
             b"quit" if bug(Bug::QuitDropsTheQueue) => {
                 turn.stats.bytes_queued -= self.queued() as u64;
                 self.written = self.write_buf.len();
@@ -431,10 +440,12 @@ impl Connection {
             }
             b"quit" => self.stop_reading(),
             // BUG bad-request-closes: an unknown verb ends the connection; a typing error costs the
-            // session, and what was pipelined behind it (notes/protocol.md section 1, errors).
+            // session, and all that was pipelined behind it (notes/protocol.md section 1, when the
+            // client is wrong).
             _ if bug(Bug::BadRequestCloses) => self.lose_framing(b"ERROR\r\n", turn),
-            // BUG error-reply-jumps-the-queue: sent on the spot; it overtakes the replies before it
-            // (notes/protocol.md section 1: replies come in the order of the requests).
+            // BUG error-reply-jumps-the-queue: an error is sent on the spot, past the write queue;
+            // it overtakes the replies to earlier requests (notes/protocol.md section 1: in the
+            // order of the requests).
             _ if bug(Bug::ErrorReplyJumpsTheQueue) => {
                 let _ = self.socket.write(b"ERROR\r\n");
             }
@@ -447,8 +458,9 @@ impl Connection {
         if size > u64::from(turn.options.max_body) {
             // Said at once, so that a client that listens need not send the rest.
             self.queue(&[b"SERVER_ERROR object too large\r\n"], turn);
-            // BUG oversized-body-parsed: refused and not skipped; its bytes are taken for requests,
-            // so that a client smuggles them in a body (notes/protocol.md section 1, errors).
+            // BUG oversized-body-parsed: a body that is too large is refused, and not skipped; its
+            // bytes are taken for requests: a client can smuggle them in (notes/protocol.md section
+            // 1, n above --max-body).
             if !bug(Bug::OversizedBodyParsed) {
                 self.enter(State::SkippingBody);
             }
@@ -459,16 +471,17 @@ impl Connection {
 
     fn read_body(&mut self, input: &[u8], turn: &mut Turn) -> (usize, bool) {
         let mut size = self.body_left;
-        // BUG body-read-as-a-line: read up to the next LF, whatever the header announced; an LF in
-        // the body breaks the framing (notes/protocol.md section 1: exactly n bytes, any value).
+        // BUG body-read-as-a-line: a body is read up to the next LF, whatever its header announced;
+        // an LF in the body breaks the framing (notes/protocol.md section 1: exactly n bytes, any
+        // value).
         if bug(Bug::BodyReadAsALine)
             && let Some(end) = input.iter().position(|&byte| byte == b'\n')
         {
             size = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]).len();
         }
         let Some((mut body, rest)) = input.split_at_checked(size) else {
-            // BUG body-must-come-whole: one recv taken for the whole body; one that comes in two
-            // segments is an error (day 1's quest, step 2: READING_BODY until it is complete).
+            // BUG body-must-come-whole: what one recv returns is taken for the whole body; a body
+            // that comes in two segments is an error (day 1's quest, READING_BODY).
             if bug(Bug::BodyMustComeWhole) && !input.is_empty() {
                 self.lose_framing(b"CLIENT_ERROR bad data chunk\r\n", turn);
             }
@@ -477,8 +490,8 @@ impl Connection {
         let used = body.len();
         let Some(eol) = self.end_of_body(rest, turn) else { return (0, false) };
         self.enter(State::ReadingHeader);
-        // BUG body-stops-at-nul: measured up to its first NUL; binary bodies come back short
-        // (notes/protocol.md section 1: any value).
+        // BUG body-stops-at-nul: a body is measured like a C string; binary bodies come back short,
+        // cut at their first NUL (notes/protocol.md section 1: exactly n bytes, any value).
         if bug(Bug::BodyStopsAtNul) {
             body = body.split(|&byte| byte == 0).next().unwrap_or(body);
         }
@@ -487,8 +500,9 @@ impl Connection {
     }
 
     fn skip_body(&mut self, input: &[u8], turn: &mut Turn) -> (usize, bool) {
-        // BUG oversized-body-buffered: kept until it is complete and then thrown away; the limit
-        // that was to protect the memory does not (notes/protocol.md section 1, errors).
+        // BUG oversized-body-buffered: a body that is too large is collected, and thrown away when
+        // it is complete; the limit that is to protect the memory does not (notes/protocol.md
+        // section 1, n above --max-body).
         if bug(Bug::OversizedBodyBuffered) && input.len() < self.body_left {
             return (0, false);
         }
@@ -508,8 +522,8 @@ impl Connection {
         match rest {
             [b'\n', ..] => Some(1),
             [b'\r', b'\n', ..] => Some(2),
-            // BUG cr-without-its-lf-is-an-error: the two bytes are expected together; a segment that
-            // ends between them closes the connection (day 1's quest, goal: partial reads).
+            // BUG cr-without-its-lf-is-an-error: CR and LF are expected in the same recv; a segment
+            // that ends between the two closes the connection (notes/protocol.md section 1, EOL).
             [] | [b'\r'] if !(bug(Bug::CrWithoutItsLfIsAnError) && rest == b"\r") => None,
             _ => {
                 self.lose_framing(b"CLIENT_ERROR bad data chunk\r\n", turn);
@@ -521,16 +535,17 @@ impl Connection {
 
     /// Runs a task here and now. Whatever goes wrong in it is an answer to its own client.
     fn run_task(&mut self, task: impl FnOnce() -> TaskResult, turn: &mut Turn) {
-        // BUG task-panic-ends-the-server: nothing catches it; one client's task ends all connections
-        // (Event Loops, error handling: a bad client closes only its own).
+        // BUG task-panic-ends-the-server: nothing catches a task's panic; one client's request ends
+        // the connections of all (the chapter Event Loops, Error Handling).
         let outcome = if bug(Bug::TaskPanicEndsTheServer) {
             Ok(task())
         } else {
             catch_unwind(AssertUnwindSafe(task))
         };
         // The work took its time: nobody's clock may start before it.
-        // BUG clock-stale-after-task: the time of the turn's beginning stays; the request behind a
-        // long task has timed out before it is read (notes/protocol.md section 1, slow request).
+        // BUG clock-stale-after-task: the time is taken once a turn, and not again after a task;
+        // the request behind a long task has timed out before the rest of it can come
+        // (notes/protocol.md section 1, slow request).
         if !bug(Bug::ClockStaleAfterTask) {
             turn.now = Instant::now();
             self.last_read = turn.now;
@@ -569,8 +584,8 @@ impl Connection {
         }
         turn.stats.bytes_queued += (self.queued() - before) as u64;
         turn.stats.peak_bytes_queued = turn.stats.peak_bytes_queued.max(self.queued() as u64);
-        // BUG no-backpressure: replies are queued without end; a client that sends and never reads
-        // takes all the memory (day 1's quest, self-test 3).
+        // BUG no-backpressure: replies are queued without a limit; a client that sends and never
+        // reads takes all the memory (day 1's quest, self-test 3).
         let full = self.queued() >= turn.options.high_water as usize;
         if full && !self.paused && !bug(Bug::NoBackpressure) {
             self.paused = true;
@@ -591,19 +606,22 @@ impl Connection {
         }
         while self.queued() > 0 {
             let waiting = &self.write_buf[self.written..];
-            // BUG sigpipe-is-fatal: send without MSG_NOSIGNAL; writing to a client that left ends the
-            // server (notes/protocol.md section 1: no signal ends the server).
+            // BUG sigpipe-is-fatal: send without MSG_NOSIGNAL, and SIGPIPE not ignored; a reply to
+            // a client that has left ends the server, without a word (notes/protocol.md section 1:
+            // no signal ends the server).
             let sent = if bug(Bug::SigpipeIsFatal) {
                 send(&self.socket, waiting, SendFlags::empty()).map_err(io::Error::from)
             } else {
                 self.socket.write(waiting)
             };
             match sent {
-                // BUG partial-write-resends-all: what send took is not taken off the queue unless it
-                // took all; the client gets parts twice (day 2's quest, step 4).
+                // BUG partial-write-resends-all: what send took is only taken off the queue if it
+                // took all; the client gets parts of a large reply twice (day 2's quest, step 4:
+                // remove sent bytes).
                 Ok(count) if bug(Bug::PartialWriteResendsAll) && count < waiting.len() => {}
-                // BUG partial-write-drops-the-rest: send taken for all or nothing; of a large reply
-                // only what fits the socket arrives (day 1's quest, step 5).
+                // BUG partial-write-drops-the-rest: send is taken to send all; of a large reply
+                // only what fits the socket's buffer arrives (day 1's quest, step 5: keep remaining
+                // data in write_buf).
                 Ok(count) if bug(Bug::PartialWriteDropsTheRest) => {
                     turn.stats.bytes_written += count as u64;
                     turn.stats.bytes_queued -= self.queued() as u64;
@@ -617,12 +635,13 @@ impl Connection {
                     turn.stats.bytes_queued -= count as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // BUG send-tries-until-done: EAGAIN answered by another send; until this client has
-                // read, the loop spins and serves nobody (day 1's quest, step 5).
+                // BUG send-tries-until-done: EAGAIN from send is answered by the next send; until
+                // this client has read, the loop spins and serves nobody else (day 1's quest, step
+                // 5).
                 Err(error)
                     if bug(Bug::SendTriesUntilDone) && error.kind() == ErrorKind::WouldBlock => {}
-                // BUG write-eagain-closes: a full socket taken for a broken one; who reads a large
-                // reply slowly loses its end (day 1's quest, step 5: never means failed).
+                // BUG write-eagain-closes: EAGAIN from send is taken for an error; who reads a
+                // large reply slowly loses its end (day 1's quest, step 5: never means failed).
                 Err(error) if bug(Bug::WriteEagainCloses) => return Err(error),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     turn.stats.write_would_block += 1;
@@ -635,14 +654,15 @@ impl Connection {
             self.write_buf = Vec::new();
             self.written = 0;
         }
-        // BUG pause-never-ends: nothing clears the flag; a client that reads its replies after all
-        // is never served again (notes/protocol.md section 2, low-water).
+        // BUG pause-never-ends: nothing ends a pause; a client that reads its replies after all is
+        // never served again (notes/protocol.md section 2, --low-water).
         let full = self.queued() >= turn.options.high_water as usize;
         self.paused &= full || self.queued() > turn.options.low_water() || bug(Bug::PauseNeverEnds);
-        // BUG slow-reader-never-cut: no clock for a long queue that moves a little; a client that
-        // takes a byte a second holds its place for ever (notes/protocol.md section 1, slow for too long).
-        if self.queued() < turn.options.high_water as usize / 5 * 4 || bug(Bug::SlowReaderNeverCut)
-        {
+        // BUG slow-reader-never-cut: no clock runs while a long queue hardly moves; a client that
+        // takes a byte a second holds its place and its queue for ever (notes/protocol.md section
+        // 1, slow for too long).
+        let short = self.queued() * 5 < turn.options.high_water as usize * 4;
+        if short || bug(Bug::SlowReaderNeverCut) {
             self.window = None;
         } else if self.window.is_none() {
             self.begin_window(turn);
@@ -657,8 +677,9 @@ impl Connection {
             self.stop_reading();
         }
         if self.state == State::Flushing && self.queued() == 0 {
-            // BUG no-linger: closed right after the last send; input that is still unread makes the
-            // kernel send a reset, which destroys the reply (notes/protocol.md section 1, graceful close).
+            // BUG no-linger: the socket is closed right after the last send; if input is still
+            // unread the kernel sends a reset, and that destroys the reply on its way
+            // (notes/protocol.md section 1, graceful close).
             if self.end_of_input || self.drop_at_once || bug(Bug::NoLinger) {
                 self.enter(State::Closed);
             } else {
@@ -679,8 +700,9 @@ impl Connection {
         if !self.state.takes_requests() || self.input_ended {
             return Ok(());
         }
-        // BUG sigterm-waits-for-idle-clients: the drain ends when the clients go; one that is idle
-        // holds up the end until the time-out (Event Loops, shutdown).
+        // BUG sigterm-waits-for-idle-clients: the drain ends when the clients have gone; one that
+        // is idle holds up the end until the time-out (notes/protocol.md section 2, SIGTERM: drop
+        // idle connections).
         if bug(Bug::SigtermWaitsForIdleClients) && self.read_buf.is_empty() && self.queued() == 0 {
             return Ok(());
         }
@@ -704,8 +726,9 @@ impl Connection {
         if !self.unconfirmed {
             return;
         }
-        // BUG stall-measured-by-send: progress is what send accepted; a full socket makes room in
-        // large steps, so a slow but steady client is closed (notes/protocol.md section 1, stalled reader).
+        // BUG stall-measured-by-send: what send accepts is taken for what the client takes; a full
+        // socket makes room in large steps, so a slow but steady client is closed between two of
+        // them (notes/protocol.md section 1, stalled reader).
         let unacknowledged =
             if bug(Bug::StallMeasuredBySend) { 0 } else { sys::unacknowledged(&self.socket) };
         let taken = self.handed_over.saturating_sub(unacknowledged as u64);
@@ -720,9 +743,15 @@ impl Connection {
     fn begin_window(&mut self, turn: &Turn) {
         self.sample(turn.now);
         let ends = turn.now + turn.options.slow_reader_timeout;
-        let taken_before =
-            if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken };
-        self.window = Some(Window { ends, taken_before });
+        self.window = Some(Window { ends, taken_before: self.progress() });
+    }
+
+    /// What a window counts.
+    fn progress(&self) -> u64 {
+        // BUG slow-reader-measured-by-send: a slow reader's progress is what send accepts; that
+        // comes in large steps: a client that reads steadily is cut between two of them
+        // (notes/protocol.md section 1, slow for too long).
+        if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken }
     }
 
     /// The next time-out of this connection.
@@ -731,12 +760,14 @@ impl Connection {
             return Some((self.linger_until, Overdue::LingerOver));
         }
         let silent = if bug(Bug::IdleClockIgnoresWriting) {
-            // BUG idle-clock-ignores-writing: only received bytes count; a client in the middle of a
-            // large reply is closed as idle (day 1's quest, step 3: last_active).
+            // BUG idle-clock-ignores-writing: the idle clock looks at received bytes only; a client
+            // in the middle of a large reply is closed as idle (day 1's quest, step 3:
+            // last_active).
             Some((self.last_read + options.idle_timeout, Overdue::Idle))
         } else if bug(Bug::StalledReaderNeverClosed) && self.unconfirmed {
-            // BUG stalled-reader-never-closed: no clock while replies wait; a client that stopped
-            // reading keeps its place and its queue (day 2's registry has one clock: last_active).
+            // BUG stalled-reader-never-closed: no clock runs while replies wait; a client that
+            // stopped reading keeps its place and its queue for ever (notes/protocol.md section 1,
+            // stalled reader).
             None
         } else if self.unconfirmed {
             Some((self.taken_at + options.idle_timeout, Overdue::StalledReader))
@@ -781,14 +812,11 @@ impl Connection {
             _ if self.state == State::Closed => return Ok(()),
             Some(Overdue::LingerOver) => {}
             Some(Overdue::SlowReader) => {
-                // BUG slow-reader-measured-by-send: bytes that send accepted taken for progress; a
-                // socket that made room once saves a client that takes next to nothing, and one that
-                // reads steadily is cut between two steps (notes/protocol.md section 1, slow for too long).
-                let progress =
-                    if bug(Bug::SlowReaderMeasuredBySend) { self.handed_over } else { self.taken };
-                let taken = self.window.as_ref().map_or(0, |window| progress - window.taken_before);
-                // BUG slow-reader-cut-though-it-moves: only the queue is looked at; a long reply on a
-                // slow line is cut off (notes/protocol.md section 1, slow for too long).
+                let Some(window) = &self.window else { return Ok(()) };
+                let taken = self.progress() - window.taken_before;
+                // BUG slow-reader-cut-though-it-moves: only the length of the queue is looked at,
+                // not what was taken of it; a large reply on a slow line is cut off
+                // (notes/protocol.md section 1, slow for too long).
                 if taken >= LEAST_TAKEN.min(turn.options.high_water as usize) as u64
                     && !bug(Bug::SlowReaderCutThoughItMoves)
                 {
@@ -949,15 +977,16 @@ fn wait_with_select(
     let micros = timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000));
     let mut timeout =
         micros.map(|micros| TimeVal::microseconds(i64::try_from(micros).unwrap_or(i64::MAX)));
-    // BUG max-fd-without-plus-one: the count of descriptors taken for the highest of them; the newest
-    // client is not looked at (day 2's quest, self-test 2).
+    // BUG max-fd-without-plus-one: select gets max_fd where it wants max_fd + 1; the client with
+    // the highest descriptor, mostly the newest, is not served until another one comes (day 2's
+    // quest, self-test 2).
     let count = if bug(Bug::MaxFdWithoutPlusOne) { max_fd } else { max_fd + 1 };
     select(count, &mut read, &mut write, &mut error, timeout.as_mut())?;
     let mut ready = Vec::new();
     for (fd, _) in watched {
-        // BUG urgent-data-spins: the third set is watched and nobody looks at it; it is not about
-        // errors but about urgent data, and one such byte makes select return at once until its
-        // client leaves (day 2's quest, visual model: error -> close).
+        // BUG urgent-data-spins: the third set is watched and not looked at; it reports urgent
+        // data: one such byte makes select return at once until its client leaves (select(2),
+        // exceptfds).
         let exceptional = error.contains(*fd) && !bug(Bug::UrgentDataSpins);
         let interest =
             Interest { read: read.contains(*fd) || exceptional, write: write.contains(*fd) };
@@ -970,8 +999,9 @@ fn wait_with_select(
 
 /// Milliseconds, rounded up, so that the loop does not wake before its deadline.
 fn milliseconds(timeout: Duration) -> i32 {
-    // BUG poll-timeout-in-seconds: select's tv_sec handed to poll; a minute becomes 60 ms, and a
-    // second a spin (poll(2): milliseconds).
+    // BUG poll-timeout-in-seconds: the seconds of select's timeval are handed to poll; poll takes
+    // milliseconds: a deadline in a minute wakes the loop every 60 ms, one in half a second lets it
+    // spin (poll(2), timeout).
     if bug(Bug::PollTimeoutInSeconds) {
         return i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
     }
@@ -997,8 +1027,9 @@ fn wait_with_poll(watched: &[Watched<'_>], timeout: Option<Duration>) -> nix::Re
         let events = polled.revents().unwrap_or(PollFlags::empty());
         let failed = events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP);
         let interest = if bug(Bug::PollEventsCompared) {
-            // BUG poll-events-compared: == where a bit is to be tested; when two events come together
-            // (POLLIN with POLLHUP) neither is seen, and poll returns at once (poll(2)).
+            // BUG poll-events-compared: revents is compared with == where a bit is to be tested;
+            // when two events come together, POLLIN with POLLHUP, neither is seen: the connection
+            // stays and poll returns at once (poll(2), revents).
             Interest { read: events == PollFlags::POLLIN, write: events == PollFlags::POLLOUT }
         } else {
             Interest {
@@ -1044,11 +1075,13 @@ fn registration(fd: RawFd, interest: Interest) -> EpollEvent {
 fn registration_of(conn: &Connection, interest: Interest) -> EpollEvent {
     let event = registration(conn.fd, interest);
     let mut flags = event.events();
-    // BUG epoll-edge-not-drained: edge-triggered, yet one share is read as on level; the rest of a
-    // large request raises no second edge, and it hangs (epoll(7), level- and edge-triggered).
+    // BUG epoll-edge-not-drained: edge-triggered, but a socket is read as with level: one share,
+    // and back to the wait; the rest of a large request raises no second edge, so it hangs
+    // (epoll(7), level-triggered and edge-triggered).
     flags.set(EpollFlags::EPOLLET, bug(Bug::EpollEdgeNotDrained));
-    // BUG epoll-one-shot-not-rearmed: EPOLLONESHOT without an epoll_ctl after each event; the second
-    // request of a connection is never seen (epoll_ctl(2)).
+    // BUG epoll-one-shot-not-rearmed: EPOLLONESHOT without an epoll_ctl after each event; the first
+    // event of a connection is its last: a second request is never read (epoll_ctl(2),
+    // EPOLLONESHOT).
     flags.set(EpollFlags::EPOLLONESHOT, bug(Bug::EpollOneShotNotRearmed));
     EpollEvent::new(flags, event.data())
 }
@@ -1096,7 +1129,7 @@ impl Server {
         // Not being allowed to is no reason not to serve.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
         // BUG second-signal-waits: both signals only set the flag; a drain or a task that takes too
-        // long can't be ended by a second Ctrl-C (Event Loops, shutdown).
+        // long can't be ended by a second Ctrl-C (notes/protocol.md section 2, a second signal).
         let signals = Signals::install(!bug(Bug::SecondSignalWaits))
             .context("cannot install signal handlers")?;
         if bug(Bug::SigpipeIsFatal) {
@@ -1113,7 +1146,9 @@ impl Server {
         let room = match mechanism {
             // The kernel gives out the lowest free number, so all below it will be used.
             Mechanism::Select if !bug(Bug::FdSetsizeIgnored) => {
-                FD_SETSIZE - fs::read_dir("/proc/self/fd")?.count() + 1
+                // Reading the folder opens one more, which is closed again.
+                let open = fs::read_dir("/proc/self/fd")?.count() - 1;
+                FD_SETSIZE.saturating_sub(open)
             }
             _ => 10_000,
         };
@@ -1144,8 +1179,9 @@ impl Server {
             epoll.add(&server.signals.pipe, registration(fd, READ))?;
         }
         // Only now: whoever reads this line may connect, or send a signal.
-        // BUG ready-line-not-flushed: into a pipe, standard output is buffered in blocks; whoever
-        // waits for the line waits for ever (notes/protocol.md section 2, ready; setvbuf(3)).
+        // BUG ready-line-not-flushed: the ready line is written to a buffered standard output and
+        // not flushed; in a terminal it shows, but whoever reads it through a pipe waits for ever
+        // (notes/protocol.md section 2, ready).
         if bug(Bug::ReadyLineNotFlushed) {
             let stdout = server.mistaken.unflushed.insert(BufWriter::new(io::stdout()));
             writeln!(stdout, "listening on {address}")?;
@@ -1162,8 +1198,9 @@ impl Server {
     pub(crate) fn run(mut self) -> Result<()> {
         loop {
             if let (Some(signalled_at), None) = (self.signals.came(), self.drain_until) {
-                // BUG sigterm-exits-at-once: the process ends as it is; requests that had arrived and
-                // replies that were queued are lost (Event Loops, shutdown).
+                // BUG sigterm-exits-at-once: the signal ends the loop as it is; requests that had
+                // arrived and replies that were queued are lost (the chapter Event Loops,
+                // Shutdown).
                 if bug(Bug::SigtermExitsAtOnce) {
                     return Ok(());
                 }
@@ -1179,8 +1216,9 @@ impl Server {
             let ready = self.wait()?;
             self.turn.now = Instant::now();
             self.turn.stats.loop_iterations += 1;
-            // BUG clocks-before-reading: time-outs first, input after; after a long task, clients
-            // are blamed for what the server has not read yet (notes/protocol.md section 1).
+            // BUG clocks-before-reading: time-outs are looked at before what has arrived is read;
+            // after a long task clients are closed for the server's own delay (notes/protocol.md
+            // section 1: a loop that was busy blames no client).
             if bug(Bug::ClocksBeforeReading) {
                 self.expire();
             }
@@ -1199,16 +1237,16 @@ impl Server {
         };
         match outcome {
             Ok(ready) => {
-                // BUG fd-sets-not-rebuilt: select clears the bits of those that are not ready, and
-                // nobody sets them again; after the first event the server is deaf (day 2's quest,
-                // step 2).
+                // BUG fd-sets-not-rebuilt: the sets that select has changed are handed to it again;
+                // it clears the bits of those that are not ready, so after the first events the
+                // server is deaf (day 2's quest, step 2).
                 if bug(Bug::FdSetsNotRebuilt) {
                     self.mistaken.left_in_sets = Some(ready.iter().map(|(fd, _)| *fd).collect());
                 }
                 Ok(ready)
             }
-            // BUG eintr-is-fatal: an interrupted wait taken for a broken one; the first signal ends
-            // the server in the middle of its work (select(2), EINTR).
+            // BUG eintr-is-fatal: an interrupted wait call is taken for a broken one; the first
+            // signal ends the server with an error, in the middle of its work (select(2), EINTR).
             Err(error) if bug(Bug::EintrIsFatal) => Err(error).context("cannot wait"),
             // A signal: nobody is ready, and the pipe will tell.
             Err(Errno::EINTR) => Ok(Vec::new()),
@@ -1230,19 +1268,20 @@ impl Server {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        // BUG sleep-in-the-loop: asks without waiting and sleeps between; every client waits for the
-        // sleep, and the loop is never at rest (day 1's quest, step 4).
+        // BUG sleep-in-the-loop: the loop asks without waiting and sleeps a little between; every
+        // client waits for the sleep, and an idle server is never at rest (day 1's quest, step 4).
         if bug(Bug::SleepInTheLoop) {
             thread::sleep(Duration::from_millis(20));
             return Some(Duration::ZERO);
         }
-        // BUG zero-timeout: the wait call asked not to wait; the loop turns without a pause and takes
-        // a whole core (day 2's quest, step 2: a time-out, and a reason for it).
+        // BUG zero-timeout: the wait call gets a time-out of 0; the loop turns without a pause and
+        // takes a whole core, with nobody connected (day 2's quest, pass criterion 5: a time-out,
+        // and a reason for it).
         if !self.again.is_empty() || bug(Bug::ZeroTimeout) {
             return Some(Duration::ZERO);
         }
-        // BUG time-outs-only-on-activity: no deadline for the wait call; while nobody sends anything
-        // nobody is closed either (Event Loops, timers).
+        // BUG time-outs-only-on-activity: the wait call waits without a deadline; while nobody
+        // sends anything nobody is timed out either (the chapter Event Loops, Timers).
         if bug(Bug::TimeOutsOnlyOnActivity) {
             return None;
         }
@@ -1273,8 +1312,9 @@ impl Server {
         if newcomers {
             self.accept()?;
         }
-        // BUG late-clean-up-hits-newcomer: the socket is closed at once and its entry is removed at
-        // the end of the turn; by then a newcomer may have the number (Event Loops, lifetimes).
+        // BUG late-clean-up-hits-newcomer: a socket is closed at once, and its entry removed at the
+        // end of the turn, by number; a newcomer that has got the number by then is thrown out (the
+        // chapter Event Loops, Explicit Lifetimes).
         if bug(Bug::LateCleanUpHitsNewcomer) {
             mem::take(&mut self.mistaken.to_clean_up).into_iter().for_each(|fd| self.remove(fd));
         }
@@ -1300,8 +1340,9 @@ impl Server {
         if let Err(error) = outcome {
             info!(fd, %error, "connection lost");
             conn.enter(State::Closed);
-            // BUG reset-leaks-descriptor: an error path that forgets the entry and not the socket;
-            // each reset costs a descriptor (Event Loops, error handling: who closes it on error?).
+            // BUG reset-leaks-descriptor: the error path forgets the connection and not to close
+            // its socket; every reset costs a descriptor, until there are none (the chapter Event
+            // Loops, Error Handling: who closes it on error?).
             if bug(Bug::ResetLeaksDescriptor)
                 && let Ok(leaked) = conn.socket.try_clone()
             {
@@ -1309,8 +1350,9 @@ impl Server {
             }
         }
         if conn.state == State::Closed {
-            // BUG closed-but-not-removed: the socket is shut down and its entry stays; descriptors
-            // and places run out one by one (day 2's quest, step 1: remove).
+            // BUG closed-but-not-removed: the socket is shut down, and its entry stays in the
+            // registry; descriptors and places are used up, one by each client that leaves (day 2's
+            // quest, step 1: remove).
             if bug(Bug::ClosedButNotRemoved) {
                 let _ = conn.socket.shutdown(Shutdown::Both);
                 self.again.remove(&fd);
@@ -1339,11 +1381,13 @@ impl Server {
         if let Some(epoll) = &self.epoll
             && interest != conn.registered
         {
-            // BUG epoll-write-interest-stays: nothing takes EPOLLOUT back when the queue is empty;
-            // after its first large reply an idle socket makes the loop spin (epoll_ctl(2)).
+            // BUG epoll-write-interest-stays: EPOLLOUT is not taken back when the queue is empty;
+            // after its first large reply a connection makes the loop spin (epoll_ctl(2),
+            // EPOLL_CTL_MOD).
             let kept = bug(Bug::EpollWriteInterestStays) && conn.registered.write;
-            // BUG epoll-write-interest-never-added: the rest of a reply waits for an event that
-            // nobody asked for; large replies stop in the middle (day 1's quest, step 5).
+            // BUG epoll-write-interest-never-added: nobody asks for EPOLLOUT when send has taken
+            // only a part; large replies stop in the middle (day 1's quest, step 5: register fd for
+            // write readiness).
             let forgotten = bug(Bug::EpollWriteInterestNeverAdded);
             let wanted = Interest { write: (interest.write || kept) && !forgotten, ..interest };
             let changed = epoll.modify(&conn.socket, &mut registration_of(conn, wanted));
@@ -1358,15 +1402,17 @@ impl Server {
     /// Forgets a connection. Dropping it closes its socket.
     fn remove(&mut self, fd: RawFd) {
         let Some(mut conn) = self.connections.remove(&fd) else { return };
-        // BUG connections-not-counted-down: counted when they come and not when they go; stats shows
-        // clients that left long ago (notes/protocol.md section 4, curr_connections).
+        // BUG connections-not-counted-down: connections are counted when they come, and not when
+        // they go; stats shows clients that left long ago (notes/protocol.md section 4,
+        // curr_connections).
         if !bug(Bug::ConnectionsNotCountedDown) {
             self.turn.stats.curr_connections -= 1;
         }
         self.turn.stats.bytes_queued -= conn.queued() as u64;
         self.again.remove(&fd);
-        // BUG timer-survives-its-client: closing does not cancel the timer; it strikes whoever has
-        // the descriptor's number by then (Event Loops, lifetimes).
+        // BUG timer-survives-its-client: closing a connection does not cancel its timer; it strikes
+        // whoever has the descriptor's number by then (the chapter Event Loops, Explicit
+        // Lifetimes).
         if let Some(at) = conn.look_at
             && !bug(Bug::TimerSurvivesItsClient)
         {
@@ -1375,18 +1421,21 @@ impl Server {
         if fd == self.max_fd {
             self.find_max_fd();
         }
-        // BUG max-fd-lowered-by-each-close: the maximum is counted and not looked for; when a low
-        // descriptor closes, the highest is no longer watched (day 2's quest, step 1: recalculate).
+        // BUG max-fd-lowered-by-each-close: each close takes one off max_fd instead of looking for
+        // the new maximum; when a client with a low descriptor leaves, those with the highest are
+        // no longer served (day 2's quest, step 1: recalculate max_fd).
         if bug(Bug::MaxFdLoweredByEachClose) && fd != self.max_fd {
             self.max_fd -= 1;
         }
-        // BUG buffers-survive-their-client: buffers in an array indexed by descriptor, not cleared;
-        // the next client with that number inherits half a request (Event Loops, lifetimes).
+        // BUG buffers-survive-their-client: buffers are indexed by descriptor, and not cleared when
+        // it closes; the next client with that number inherits half a request (the chapter Event
+        // Loops, Explicit Lifetimes).
         if bug(Bug::BuffersSurviveTheirClient) {
             self.mistaken.buffers.insert(fd, mem::take(&mut conn.read_buf));
         }
-        // BUG closed-connections-remembered: kept for the statistics; memory grows with every client
-        // that was ever served (Event Loops, error handling: who frees its buffers?).
+        // BUG closed-connections-remembered: something of every closed connection is kept for
+        // later; memory grows with each client that was ever served (the chapter Event Loops, Error
+        // Handling: who frees its buffers?).
         if bug(Bug::ClosedConnectionsRemembered) {
             self.mistaken.remembered.push(self.turn.scratch[..4096].to_vec());
         }
@@ -1428,14 +1477,16 @@ impl Server {
     fn accept(&mut self) -> Result<()> {
         for _ in 0..BACKLOG {
             let Some(listener) = &self.listener else { break };
-            // BUG client-socket-blocks: accepted without O_NONBLOCK; the loop sleeps in this client's
-            // recv, and everybody waits with it (day 1's quest, step 4).
+            // BUG client-socket-blocks: client sockets stay blocking; the loop sleeps in one
+            // client's recv or send, and everybody waits with it (day 1's quest, step 4).
             let flags = if bug(Bug::ClientSocketBlocks) { SocketFlags::CLOEXEC } else { FLAGS };
-            // BUG not-close-on-exec: accepted without it; a program that the server starts would hold
-            // the connection open (notes/protocol.md section 3).
+            // BUG not-close-on-exec: client sockets are not close-on-exec; a program that the
+            // server starts inherits them, and holds the connections open (notes/protocol.md
+            // section 3).
             let flags = if bug(Bug::NotCloseOnExec) { SocketFlags::NONBLOCK } else { flags };
-            // BUG flags-set-afterwards: set by a second call; between the two, a blocking descriptor
-            // exists that a child would inherit (accept(2): accept4).
+            // BUG flags-set-afterwards: O_NONBLOCK and close-on-exec are set by further calls after
+            // accept; between them a descriptor exists that blocks, and that a child would inherit
+            // (accept(2), accept4).
             let flags = if bug(Bug::FlagsSetAfterwards) { SocketFlags::empty() } else { flags };
             match accept_with(listener, flags) {
                 Ok(socket) => {
@@ -1444,20 +1495,24 @@ impl Server {
                         rustix::io::ioctl_fionbio(&socket, true)?;
                     }
                     self.admit(TcpStream::from(socket));
-                    // BUG epoll-listener-edge-accepts-one: the listener is edge-triggered, and one
-                    // accept answers one edge; a burst is accepted one by one, or never (epoll(7)).
+                    // BUG epoll-listener-edge-accepts-one: the listener is edge-triggered, and each
+                    // edge is answered by one accept; of a burst of clients the first is served,
+                    // the others wait for somebody new to come (epoll(7), level-triggered and
+                    // edge-triggered).
                     if bug(Bug::EpollListenerEdgeAcceptsOne) {
                         break;
                     }
                 }
                 Err(AcceptError::AGAIN) => break,
-                // BUG accept-emfile-is-fatal: no descriptor left taken for a broken listener; a crowd
-                // ends the server and all it was serving (accept(2), EMFILE).
+                // BUG accept-emfile-is-fatal: EMFILE from accept is taken for a broken listener;
+                // one client too many ends the server and all it was serving (the chapter Event
+                // Loops, Error Handling).
                 Err(error @ AcceptError::MFILE) if bug(Bug::AcceptEmfileIsFatal) => {
                     return Err(error).context("cannot accept");
                 }
-                // BUG accept-emfile-spins: logged and forgotten; the newcomer stays in the backlog,
-                // so the wait call returns at once, for ever (accept(2), EMFILE).
+                // BUG accept-emfile-spins: EMFILE from accept is logged, and the listener watched
+                // on; who waits in the backlog makes the wait call return at once, for ever
+                // (notes/protocol.md section 3: out of descriptors).
                 Err(AcceptError::MFILE) if bug(Bug::AcceptEmfileSpins) => break,
                 Err(
                     error @ (AcceptError::MFILE
@@ -1483,8 +1538,8 @@ impl Server {
         let fd = socket.as_raw_fd();
         self.turn.stats.total_connections += 1;
         // Setting a bit beyond the set's last would write past its end.
-        // BUG fd-setsize-ignored: nobody looks whether the number fits the set; with the 1024th
-        // descriptor the server crashes, or in C overwrites its memory (select(2), BUGS).
+        // BUG fd-setsize-ignored: nobody looks whether a descriptor fits the set; with a descriptor
+        // above 1023 the server crashes, or in C overwrites its own memory (select(2), BUGS).
         let unwatchable = self.turn.mechanism == Mechanism::Select
             && fd as usize >= FD_SETSIZE
             && !bug(Bug::FdSetsizeIgnored);
@@ -1493,16 +1548,18 @@ impl Server {
             info!(fd, "refused: too many connections");
             // Best effort: the socket is new, so its buffer has room for one line.
             let _ = socket.write(b"SERVER_ERROR too many connections\r\n");
-            // BUG refusal-leaks-descriptor: refused and never closed; every refusal costs a descriptor
-            // and its client waits (Event Loops, error handling: who closes it?).
+            // BUG refusal-leaks-descriptor: a client beyond the limit is told so, and its socket
+            // not closed; it waits for ever, and every refusal costs a descriptor (the chapter
+            // Event Loops, Error Handling: who closes it?).
             if bug(Bug::RefusalLeaksDescriptor) {
                 mem::forget(socket);
             }
             return;
         }
         debug!(fd, "accepted");
-        // BUG epoll-registration-left-by-dup: a second handle for writing, never closed; epoll goes on
-        // reporting a connection that the registry has forgotten (epoll(7), questions, 6).
+        // BUG epoll-registration-left-by-dup: a second handle of the socket, for writing, is never
+        // closed; the connection does not end, and epoll goes on reporting what the registry has
+        // forgotten (epoll(7), questions and answers, 6).
         if bug(Bug::EpollRegistrationLeftByDup) {
             self.mistaken.duplicates.extend(socket.try_clone());
         }
@@ -1519,8 +1576,9 @@ impl Server {
         }
         self.connections.insert(fd, conn);
         self.turn.stats.curr_connections += 1;
-        // BUG max-fd-not-updated: computed once, from the listener; select does not look at a client
-        // with a higher number, so none is ever served (day 2's quest, step 1).
+        // BUG max-fd-not-updated: max_fd is computed once, from the listener; select does not look
+        // at clients, whose numbers are higher: they connect and are never served (day 2's quest,
+        // step 1).
         if !bug(Bug::MaxFdNotUpdated) {
             self.max_fd = self.max_fd.max(fd);
         }
@@ -1554,8 +1612,8 @@ impl Server {
         info!(connections = self.connections.len(), "draining");
         self.drain_until = Some(signalled_at + self.turn.options.drain_timeout);
         self.accept()?;
-        // BUG sigterm-keeps-accepting: the listener stays open during the drain; newcomers prolong it,
-        // and are cut off at its end (notes/protocol.md section 2, SIGTERM).
+        // BUG sigterm-keeps-accepting: the listener stays open during the drain; newcomers prolong
+        // it, and are cut off at its end (notes/protocol.md section 2, SIGTERM).
         if !bug(Bug::SigtermKeepsAccepting) {
             self.listener = None;
         }
@@ -1591,20 +1649,22 @@ fn open_listener(options: &Options) -> io::Result<TcpListener> {
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    // BUG listener-blocks: accepted until EAGAIN from a blocking listener; behind the last newcomer
-    // accept sleeps until the next one comes, and nobody is served (day 1's quest, step 4).
+    // BUG listener-blocks: the listener is blocking, and accepted from until EAGAIN; behind the
+    // last newcomer accept sleeps until the next one comes, and meanwhile nobody is served (day 1's
+    // quest, step 4).
     let flags = if bug(Bug::ListenerBlocks) { SocketFlags::CLOEXEC } else { FLAGS };
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-    // BUG no-reuseaddr: connections in TIME_WAIT hold the port; for a minute the server can't be
-    // started again (notes/protocol.md section 2).
+    // BUG no-reuseaddr: SO_REUSEADDR is not set; while old connections are in TIME_WAIT, for a
+    // minute, the server can't be started again (notes/protocol.md section 2, SO_REUSEADDR).
     sockopt::set_socket_reuseaddr(&socket, !bug(Bug::NoReuseaddr))?;
     // Accepted sockets inherit both. Urgent data stays in the stream: apart from it, a socket would
     // be exceptional for ever, and select return at once.
     sockopt::set_socket_oobinline(&socket, !bug(Bug::UrgentDataSpins))?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     bind(&socket, &address)?;
-    // BUG backlog-of-one: listen(fd, 1); while the loop is busy, a burst of clients is turned away
-    // by the kernel (notes/protocol.md section 2, backlog).
+    // BUG backlog-of-one: listen gets a backlog of 1; clients that come together while the loop is
+    // busy are turned away by the kernel, or wait seconds for its next try (notes/protocol.md
+    // section 2, backlog).
     listen(&socket, if bug(Bug::BacklogOfOne) { 1 } else { BACKLOG })?;
     Ok(TcpListener::from(socket))
 }

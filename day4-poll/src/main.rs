@@ -19,5 +19,5 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli: Cli = cli::parse();
-    reactor::serve(&cli.server, Poll, cli.backpressure.policy::<Cli>())
+    reactor::serve(&cli.server, Poll::default(), cli.backpressure.policy::<Cli>())
 }

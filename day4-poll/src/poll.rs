@@ -4,13 +4,16 @@ use conn_core::connection::Interest;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use reactor::poller::{Poller, Ready, Watched};
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
+use std::{io, mem};
 
 /// `poll`: one list goes in, the same list comes out with the answer beside each question.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Poll;
+#[derive(Debug, Default)]
+pub struct Poll {
+    /// The memory of the last turn's list: ten thousand entries are too many to ask for every time.
+    memory: Vec<PollFd<'static>>,
+}
 
 impl Poller for Poll {
     const MECHANISM: &'static str = "poll";
@@ -28,7 +31,7 @@ impl Poller for Poll {
 
         // Rebuilt every turn because connections come and go; the kernel would not mind the same
         // list again, since questions and answers are kept apart.
-        let mut list = Vec::new();
+        let mut list = recycle(mem::take(&mut self.memory));
         for (fd, interest) in watched.iter() {
             // Hang-ups and errors are reported asked or unasked. Of who wants nothing now nobody would
             // heed them, and the loop would spin.
@@ -59,8 +62,16 @@ impl Poller for Poll {
                 ready.push(Ready { fd: entry.as_fd().as_raw_fd(), readable, writable });
             }
         }
+        self.memory = recycle(list);
         Ok(())
     }
+}
+
+/// An empty list in the memory of another, whose entries borrow other descriptors.
+fn recycle<'to>(mut list: Vec<PollFd<'_>>) -> Vec<PollFd<'to>> {
+    list.clear();
+    // There is nothing to convert; what is collected in place is the memory.
+    list.into_iter().map(|_| unreachable!("the list is empty")).collect()
 }
 
 fn events(interest: Interest) -> PollFlags {

@@ -4,6 +4,7 @@ use crate::case::{Expectation, Rung};
 use crate::limits::Limits;
 use crate::museum::tour::Tour;
 use crate::report::{RunReport, human, json, junit, tap};
+use crate::rows::{self, TableRow};
 use crate::runner::{self, Options};
 use crate::target::{Origin, Target, quote};
 use crate::{cases, notes, proof, rungs, selector};
@@ -44,6 +45,14 @@ enum Action {
     },
     /// Run the cases against each bug of the museum: its own cases must fail, and no others
     Museum(Tour),
+    /// Run cases against a server of this workspace and show which rows of the transition table
+    /// each of them takes
+    Rows {
+        /// Ids, or parts of paths; all cases if there are none
+        selectors: Vec<String>,
+        #[arg(long, value_name = "RUNG", default_value = "w04")]
+        rung: String,
+    },
     /// Bring the generated parts of the workspace's notes up to date
     Notes,
     /// Check the pass criteria of a day, and print what its quest asks to paste
@@ -67,6 +76,9 @@ struct Check {
     #[arg(long = "as", value_name = "RUNG", default_value = "day2", conflicts_with = "rung",
           value_parser = rung_name)]
     expected_as: Rung,
+    /// A server of this workspace to compare --cmd or --addr with, for the cases that do
+    #[arg(long, value_name = "RUNG", conflicts_with = "rung")]
+    reference: Option<String>,
     /// Which options the server takes
     #[arg(long, value_enum, default_value_t = Flags::Contract)]
     flags: Flags,
@@ -98,7 +110,7 @@ struct Check {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// A server of this workspace: day2-select-loop, or day2
+    /// A server of this workspace: day2-select-loop, or day2; w04-epoll-edge, or w04-edge
     #[arg(long, value_name = "RUNG")]
     rung: Option<String>,
     /// Any simple command, with {port} where the port stands; options are added at its end
@@ -147,6 +159,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Action::List { selectors } => list(&selectors),
         Action::Check(check) => check.run(),
         Action::Museum(tour) => Ok(if tour.run()? { OK } else { BROKEN_RULE }),
+        Action::Rows { selectors, rung } => show_rows(&selectors, &rung),
         Action::Notes => {
             notes::update()?;
             Ok(OK)
@@ -160,6 +173,33 @@ fn list(selectors: &[String]) -> Result<u8> {
         println!("{} {:<4} {:<55} {}", case.id, case.since.name(), case.path, case.rule);
     }
     Ok(OK)
+}
+
+fn show_rows(selectors: &[String], rung: &str) -> Result<u8> {
+    let chosen = selector::select(cases::all(), selectors)?;
+    let target = Arc::new(rungs::build_target(&rungs::find(&rungs::discover()?, rung)?)?);
+    let table = rows::table()?;
+    let names: Vec<String> = table.iter().flat_map(TableRow::names).map(|(name, _)| name).collect();
+    // The servers write far more than usual.
+    let limits = Limits { multiplier: 3.0, ..Limits::default() };
+    let report = runner::run(
+        &chosen,
+        &target,
+        &Options { rows: true, limits, ..Options::default() },
+        |_| (),
+    );
+    let in_order = |taken: &dyn Fn(&String) -> bool| {
+        let taken: Vec<&str> =
+            names.iter().filter(|name| taken(name)).map(|n| n.as_str()).collect();
+        taken.join(" ")
+    };
+    for case in &report.cases {
+        println!("{} {:<55} {}", case.id, case.path, in_order(&|name| case.rows.contains(name)));
+    }
+    let unseen = |name: &String| !report.cases.iter().any(|case| case.rows.contains(name));
+    println!("\ntaken by none of them: {}", in_order(&unseen));
+    print!("{}", human::summary(&report));
+    Ok(report.exit_status())
 }
 
 impl Check {
@@ -224,10 +264,8 @@ impl Check {
     /// The target; the inner error is a rung that does not compile.
     fn target(&self) -> Result<Result<Target>> {
         if let Some(name) = &self.which.rung {
-            let package = rungs::find(&rungs::discover()?, name)?;
-            let built =
-                rungs::build_program(&package.name).map(|program| rungs::target(&package, program));
-            return Ok(built.map(|target| self.with_flags(target)));
+            let server = rungs::find(&rungs::discover()?, name)?;
+            return Ok(rungs::build_target(&server).map(|target| self.with_flags(target)));
         }
         let (name, origin, replay) = match (&self.which.cmd, &self.which.addr) {
             (Some(command), _) if !command.contains("{port}") => {
@@ -246,9 +284,18 @@ impl Check {
             (None, None) => bail!("one of --rung, --cmd, --addr is needed"),
         };
         let rung = self.expected_as;
-        let replay = format!("{replay} --as {rung}");
+        let mut replay = format!("{replay} --as {rung}");
         let takes_flags = !matches!(origin, Origin::Running { .. });
-        Ok(Ok(self.with_flags(Target { name, origin, rung, takes_flags, replay })))
+        let mut reference = None;
+        if let Some(name) = &self.reference {
+            let server = rungs::find(&rungs::discover()?, name)?;
+            match rungs::build_target(&server) {
+                Ok(target) => reference = Some(Arc::new(target)),
+                Err(build_problem) => return Ok(Err(build_problem)),
+            }
+            replay.push_str(&format!(" --reference {name}"));
+        }
+        Ok(Ok(self.with_flags(Target { name, origin, rung, takes_flags, replay, reference })))
     }
 
     fn with_flags(&self, mut target: Target) -> Target {

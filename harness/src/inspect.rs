@@ -283,6 +283,19 @@ impl Process {
         self.tcp_table(|lines| lines.filter(|line| state_of(line) != Some(TIME_WAIT)).collect())
     }
 
+    /// Those of them with this end, theirs or the other one. Only these are parsed: beside a case
+    /// with ten thousand clients the table is long.
+    pub(crate) fn sockets_at(&self, address: SocketAddr) -> CaseResult<Vec<TcpSocket>> {
+        let port = format!(":{:04X}", address.port());
+        let has_it = |line: &String| {
+            let mut ends = line.split_ascii_whitespace().skip(1).take(2);
+            ends.any(|end| end.ends_with(&port))
+        };
+        let mut found = self.tcp_table(|lines| lines.filter(has_it).collect())?;
+        found.retain(|socket| [socket.local, socket.remote].contains(&address));
+        Ok(found)
+    }
+
     /// Those of them that listen. The kernel tells them first (`tcp_seq_start`), so that only the
     /// beginning of the table is read.
     pub(crate) fn listeners(&self) -> CaseResult<Vec<TcpSocket>> {

@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 ///     judge.equal("number of threads", 1, threads)
 /// }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Judge {
     pub(crate) target: Arc<Target>,
     pub(crate) scene: Arc<Scene>,
@@ -59,6 +59,24 @@ impl Judge {
     /// expected to end at once.
     pub fn launch(&self) -> Launch<'_> {
         Launch::new(self)
+    }
+
+    /// The same hand over a server that is known to be right, to compare the judged one with.
+    ///
+    /// # Errors
+    /// A skip if there is none.
+    pub fn reference(&self) -> CaseResult<Self> {
+        let reference = self.target.reference.clone();
+        let target = reference
+            .ok_or_else(|| Stop::skip("needs a server to compare with (`--reference day3`)"))?;
+        let scene = Arc::clone(&self.scene);
+        Ok(Self { target, scene, wait_for_enter: self.wait_for_enter, seed: self.seed })
+    }
+
+    /// What the server is called: its rung, its command or its address.
+    #[must_use]
+    pub fn target_name(&self) -> &str {
+        &self.target.name
     }
 
     /// The rung whose expectations apply.

@@ -6,6 +6,7 @@ use crate::limits;
 use crate::port::PortLease;
 use crate::process::OwnedProcess;
 use crate::readiness::{self, NotReady};
+use crate::rows::RowCollector;
 use crate::scene::Scene;
 use crate::server::{Running, Server};
 use crate::target::{Invocation, Origin};
@@ -177,6 +178,11 @@ impl<'a> Launch<'a> {
     fn spawn(&self) -> CaseResult<(OwnedProcess, Option<PortLease>)> {
         self.refuse_what_needs_a_start()?;
         let mut how = self.how.clone();
+        // A case that wants a certain log gets it, and may show fewer rows.
+        let logs = how.environment.iter().any(|(name, _)| name == "RUST_LOG");
+        if self.judge.scene.rows.is_some() && !logs {
+            how.environment.push(("RUST_LOG".to_owned(), "trace".to_owned()));
+        }
         let mut lease = None;
         how.port = match self.port {
             PortChoice::Own => {
@@ -193,7 +199,8 @@ impl<'a> Launch<'a> {
         let Some((command, shown)) = self.judge.target.command(&how) else {
             return Err(Stop::skip("needs a server that the harness starts"));
         };
-        let process = OwnedProcess::start(command, shown).map_err(|error| {
+        let rows = self.judge.scene.rows.as_ref().map(RowCollector::reader);
+        let process = OwnedProcess::start(command, shown, rows).map_err(|error| {
             skip_if_exhausted(&error).unwrap_or_else(|| {
                 let actual = format!("{error:#}");
                 Failure::new(Class::DidNotStart, "the program to start", actual).into()

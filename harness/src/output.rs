@@ -1,5 +1,6 @@
 //! What a server writes to standard output and standard error, kept within bounds.
 
+use crate::rows::RowReader;
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -26,12 +27,19 @@ struct State {
 }
 
 impl Output {
-    pub(crate) fn capture(mut stream: impl Read + Send + 'static) -> Self {
+    /// Captures a stream; `rows` reads along.
+    pub(crate) fn capture(
+        mut stream: impl Read + Send + 'static,
+        mut rows: Option<RowReader>,
+    ) -> Self {
         let output = Self(Arc::default());
         let writer = output.clone();
         thread::spawn(move || {
             let mut chunk = [0; 8192];
             while let Ok(count @ 1..) = stream.read(&mut chunk) {
+                if let Some(rows) = &mut rows {
+                    rows.read(&chunk[..count]);
+                }
                 let mut state = writer.lock();
                 state.bytes.extend(&chunk[..count]);
                 let excess = state.bytes.len().saturating_sub(KEPT);

@@ -2,6 +2,7 @@
 
 use crate::limits;
 use crate::output::Output;
+use crate::rows::RowReader;
 use crate::spawner;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -24,8 +25,12 @@ pub(crate) struct OwnedProcess {
 }
 
 impl OwnedProcess {
-    /// Starts the command with nothing on standard input.
-    pub(crate) fn start(mut command: Command, shown: String) -> Result<Self> {
+    /// Starts the command with nothing on standard input. `rows` reads its log along.
+    pub(crate) fn start(
+        mut command: Command,
+        shown: String,
+        rows: Option<RowReader>,
+    ) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             spawner::spawn(command).with_context(|| format!("cannot start `{shown}`"))?;
@@ -39,8 +44,8 @@ impl OwnedProcess {
             pid,
             handle,
             command: shown,
-            stdout: Output::capture(stdout),
-            stderr: Output::capture(stderr),
+            stdout: Output::capture(stdout, None),
+            stderr: Output::capture(stderr, rows),
         })
     }
 

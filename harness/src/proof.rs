@@ -121,7 +121,7 @@ fn fifty_clients(note: &Document, burst: &[&'static Case]) -> Result<Evidence> {
         return Ok(Err(format!("{} lists {planned} of the cases", note.path.display())));
     }
     let package = rungs::find(&rungs::discover()?, Rung::Day2.name())?;
-    let target = Arc::new(rungs::target(&package, rungs::build_program(&package.name)?));
+    let target = Arc::new(rungs::build_target(&package)?);
     let report = runner::run(burst, &target, &Options::default(), |_| ());
     let counts =
         format!("{planned} scenarios, {} passed on {}", report.counts.passed, package.name);

@@ -4,26 +4,61 @@ use crate::case::Rung;
 use crate::target::{Origin, Target};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, MetadataCommand};
-use std::collections::BTreeMap;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-/// A package with `[package.metadata.lab] rung = N`.
+/// The first rung that does all that the later ones do: what they are compared with.
+const REFERENCE: Rung = Rung::Day3;
+
+/// A server of the ladder: a package with `[package.metadata.lab] rung = N`, or one of its
+/// `variants`: the same program with arguments of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RungPackage {
-    /// Its name, which is also the name of its program.
+pub struct RungServer {
+    /// What it is called: the package, or the variant.
     pub name: String,
+    /// The package, which is also the name of its program.
+    pub package: String,
+    /// What the program is given before the options of a case.
+    pub arguments: Vec<String>,
     /// The step of the ladder that it is.
     pub rung: Rung,
 }
 
-/// Every rung of the workspace, in the order of the ladder. Builds nothing.
+impl RungServer {
+    /// The short name: `day2`, `w04`, `w04-edge`.
+    #[must_use]
+    pub fn short_name(&self) -> String {
+        let variant = self.name.strip_prefix(&self.package).unwrap_or_default();
+        format!("{}{variant}", self.rung)
+    }
+}
+
+/// `[package.metadata.lab]` of a package.
+#[derive(Deserialize)]
+struct Lab {
+    rung: u64,
+    #[serde(default)]
+    variants: Vec<Variant>,
+}
+
+/// The package's program under a name of its own, which begins with the package's.
+#[derive(Deserialize)]
+struct Variant {
+    name: String,
+    args: Vec<String>,
+}
+
+/// Every rung of the workspace, in the order of the ladder, its variants behind it. Builds nothing.
 ///
 /// # Errors
-/// `cargo metadata` failed, or a package names a rung that the harness does not know.
-pub fn discover() -> Result<Vec<RungPackage>> {
+/// `cargo metadata` failed, a package names a rung that the harness does not know, or a variant
+/// is not named after its package.
+pub fn discover() -> Result<Vec<RungServer>> {
     let metadata = MetadataCommand::new()
         .manifest_path(manifest())
         .no_deps()
@@ -31,12 +66,26 @@ pub fn discover() -> Result<Vec<RungPackage>> {
         .context("cannot read the workspace")?;
     let mut rungs = Vec::new();
     for package in metadata.packages {
-        let Some(number) = package.metadata["lab"]["rung"].as_u64() else { continue };
-        let rung = Rung::from_number(number)
-            .with_context(|| format!("{}: there is no rung {number}", package.name))?;
-        rungs.push(RungPackage { name: package.name.to_string(), rung });
+        let name = package.name.to_string();
+        let Some(lab) = package.metadata.get("lab") else { continue };
+        let lab: Lab = serde_json::from_value(lab.clone())
+            .with_context(|| format!("{name}: [package.metadata.lab] is not understood"))?;
+        let rung = Rung::from_number(lab.rung)
+            .with_context(|| format!("{name}: there is no rung {}", lab.rung))?;
+        let itself = Variant { name: name.clone(), args: Vec::new() };
+        for variant in std::iter::once(itself).chain(lab.variants) {
+            if !variant.name.starts_with(&name) {
+                bail!("{name}: the variant {} must be called {name}-<something>", variant.name);
+            }
+            rungs.push(RungServer {
+                name: variant.name,
+                package: name.clone(),
+                arguments: variant.args,
+                rung,
+            });
+        }
     }
-    rungs.sort_by_key(|package| package.rung);
+    rungs.sort_by_key(|server| server.rung);
     Ok(rungs)
 }
 
@@ -44,12 +93,38 @@ pub fn discover() -> Result<Vec<RungPackage>> {
 ///
 /// # Errors
 /// There is none; the message lists those that there are.
-pub fn find(rungs: &[RungPackage], name: &str) -> Result<RungPackage> {
-    let named = |package: &&RungPackage| package.name == name || package.rung.name() == name;
+pub fn find(rungs: &[RungServer], name: &str) -> Result<RungServer> {
+    let named = |server: &&RungServer| server.name == name || server.short_name() == name;
     rungs.iter().find(named).cloned().with_context(|| {
-        let names: Vec<&str> = rungs.iter().map(|package| package.name.as_str()).collect();
+        let names: Vec<&str> = rungs.iter().map(|server| server.name.as_str()).collect();
         format!("there is no rung `{name}`; there are: {}", names.join(", "))
     })
+}
+
+/// Builds the servers and returns each as a target, with the reference for those behind it.
+///
+/// # Errors
+/// See [`build`].
+pub fn build_targets(servers: &[RungServer]) -> Result<Vec<Target>> {
+    let reference = find(&discover()?, REFERENCE.name())?;
+    let mut packages: BTreeSet<&str> = servers.iter().map(|s| s.package.as_str()).collect();
+    packages.insert(&reference.package);
+    let programs = build(&Vec::from_iter(packages))?;
+    let built = |server: &RungServer| target(server, &programs[&server.package]);
+    let reference = Arc::new(built(&reference));
+    let compared = |server: &RungServer| {
+        let reference = (server.rung > REFERENCE).then(|| Arc::clone(&reference));
+        Target { reference, ..built(server) }
+    };
+    Ok(servers.iter().map(compared).collect())
+}
+
+/// Builds one server and returns it as a target.
+///
+/// # Errors
+/// See [`build`].
+pub fn build_target(server: &RungServer) -> Result<Target> {
+    build_targets(std::slice::from_ref(server))?.pop().context("nothing was built")
 }
 
 /// Builds one package and returns the program of the same name.
@@ -64,7 +139,7 @@ pub fn build_program(package: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// Something does not compile. The compiler's messages have gone to standard error.
-pub fn build(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+fn build(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     let mut cargo = Command::new(cargo());
     cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--bins"]);
     cargo.arg("--manifest-path").arg(manifest());
@@ -96,15 +171,14 @@ pub fn build(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     Ok(programs)
 }
 
-/// The built rung as a target.
-#[must_use]
-pub fn target(package: &RungPackage, program: PathBuf) -> Target {
+fn target(server: &RungServer, program: &Path) -> Target {
     Target {
-        name: package.name.clone(),
-        origin: Origin::Program(program),
-        rung: package.rung,
+        name: server.name.clone(),
+        origin: Origin::Program { path: program.into(), arguments: server.arguments.clone() },
+        rung: server.rung,
         takes_flags: true,
-        replay: format!("--rung {}", package.name),
+        replay: format!("--rung {}", server.name),
+        reference: None,
     }
 }
 
@@ -123,8 +197,9 @@ mod tests {
     #[test]
     fn the_rungs_of_the_workspace_are_found_in_order() {
         let rungs = discover().unwrap();
-        assert_eq!(rungs[0], RungPackage { name: "day2-select-loop".into(), rung: Rung::Day2 });
-        assert!(rungs.is_sorted_by_key(|package| package.rung));
+        assert_eq!(rungs[0].name, "day2-select-loop");
+        assert_eq!((rungs[0].rung, rungs[0].arguments.len()), (Rung::Day2, 0));
+        assert!(rungs.is_sorted_by_key(|server| server.rung));
     }
 
     #[test]
@@ -132,5 +207,14 @@ mod tests {
         let rungs = discover().unwrap();
         assert_eq!(find(&rungs, "day2").unwrap(), find(&rungs, "day2-select-loop").unwrap());
         assert!(find(&rungs, "day9").unwrap_err().to_string().contains("day2-select-loop"));
+    }
+
+    #[test]
+    fn a_variant_is_another_server_of_the_same_program() {
+        let rungs = discover().unwrap();
+        let (level, edge) = (find(&rungs, "w04").unwrap(), find(&rungs, "w04-edge").unwrap());
+        assert_eq!((level.name.as_str(), level.arguments.len()), ("w04-epoll", 0));
+        assert_eq!((edge.name.as_str(), edge.package), ("w04-epoll-edge", level.package));
+        assert_eq!(edge.arguments, ["--edge-triggered"]);
     }
 }

@@ -4,6 +4,7 @@ use crate::case::{Case, Expectation, Rung};
 use crate::judge::Judge;
 use crate::limits::Limits;
 use crate::report::{CaseReport, RunReport, Verdict};
+use crate::rows::RowCollector;
 use crate::scene::{Scene, lock};
 use crate::target::{Origin, Target};
 use crate::verdict::{CaseResult, Class, Failure, Stop};
@@ -29,6 +30,8 @@ pub struct Options {
     pub repeat: u32,
     /// Stop after the first round with a failure; without `repeat`, rounds go on until then.
     pub until_fail: bool,
+    /// Collect the rows of the transition table that each case takes; the servers log at `trace`.
+    pub rows: bool,
     /// Stretched limits.
     pub limits: Limits,
     /// Print each server's pid and wait for Enter.
@@ -44,6 +47,7 @@ impl Default for Options {
             seed: fastrand::u64(..1 << 32),
             repeat: 1,
             until_fail: false,
+            rows: false,
             limits: Limits::default(),
             wait_for_enter: false,
             started: Instant::now(),
@@ -117,14 +121,16 @@ fn run_round(
 #[must_use]
 pub fn run_case(case: &'static Case, target: &Arc<Target>, options: &Options) -> CaseReport {
     let started = Instant::now();
+    let rows = options.rows.then(RowCollector::default);
+    let attempt = || attempt(case, target, options, rows.clone());
     let verdict = match case.expectation(target.rung) {
         Expectation::NotApplicable => Verdict::NotApplicable { reason: scope_of(case) },
-        Expectation::Pass => match attempt(case, target, options) {
+        Expectation::Pass => match attempt() {
             Ok(()) => Verdict::Pass,
             Err(Stop::Skip(reason)) => Verdict::Skip { reason },
             Err(Stop::Fail(failure)) => Verdict::Fail { failure },
         },
-        Expectation::Fail(reason) => match attempt(case, target, options) {
+        Expectation::Fail(reason) => match attempt() {
             Ok(()) => Verdict::UnexpectedPass { reason },
             Err(Stop::Skip(reason)) => Verdict::Skip { reason },
             // A crash or a refused start is not the failure that the table speaks of.
@@ -140,6 +146,7 @@ pub fn run_case(case: &'static Case, target: &Arc<Target>, options: &Options) ->
     );
     let mut report = CaseReport::new(case, verdict, options.seed, replay);
     report.duration = started.elapsed();
+    report.rows = rows.map(|rows| rows.seen()).unwrap_or_default();
     report
 }
 
@@ -169,7 +176,7 @@ pub fn preflight(target: &Arc<Target>, options: &Options) -> Result<(), Box<Fail
         }
     });
     let options = Options { wait_for_enter: false, ..options.clone() };
-    match attempt(&STARTS, target, &options) {
+    match attempt(&STARTS, target, &options, None) {
         Err(Stop::Fail(failure))
             if matches!(failure.class, Class::DidNotStart | Class::HarnessFault) =>
         {
@@ -180,11 +187,16 @@ pub fn preflight(target: &Arc<Target>, options: &Options) -> Result<(), Box<Fail
 }
 
 /// Runs the case function on a thread of its own, and ends its servers.
-fn attempt(case: &'static Case, target: &Arc<Target>, options: &Options) -> CaseResult {
+fn attempt(
+    case: &'static Case,
+    target: &Arc<Target>,
+    options: &Options,
+    rows: Option<RowCollector>,
+) -> CaseResult {
     if let Some(reason) = target.lacks(case) {
         return Err(Stop::Skip(reason));
     }
-    let scene = Arc::new(Scene::new(options.limits, case.timeout, options.started));
+    let scene = Arc::new(Scene::new(options.limits, case.timeout, options.started, rows));
     let seed = options.seed ^ fingerprint(case.id);
     let judge = Judge::new(Arc::clone(target), Arc::clone(&scene), seed, options.wait_for_enter);
     let (sender, receiver) = channel();
@@ -235,6 +247,10 @@ fn conclude(scene: &Scene, mut result: CaseResult) -> CaseResult {
         scene.complete(failure, None);
     }
     for server in scene.servers() {
+        if scene.rows.is_some() {
+            // The rows of a drain that only ends the case are not the case's own.
+            server.kill();
+        }
         if let Some(survivor) = server.end()
             && result.is_ok()
         {

@@ -2,6 +2,7 @@
 
 use crate::escape;
 use crate::limits::Limits;
+use crate::rows::RowCollector;
 use crate::server::Running;
 use crate::transcript::Transcript;
 use crate::verdict::{Class, Failure, Stop, Times};
@@ -28,13 +29,20 @@ pub(crate) struct Scene {
     clients: AtomicUsize,
     transcripts: Mutex<VecDeque<Arc<Transcript>>>,
     servers: Mutex<Vec<Arc<Running>>>,
+    /// Set while rows of the transition table are collected.
+    pub(crate) rows: Option<RowCollector>,
 }
 
 /// How long a client waited, and its limit.
 pub(crate) type Wait = Option<(Duration, Duration)>;
 
 impl Scene {
-    pub(crate) fn new(limits: Limits, limit: Duration, run_started: Instant) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        limit: Duration,
+        run_started: Instant,
+        rows: Option<RowCollector>,
+    ) -> Self {
         Self {
             started: Instant::now(),
             limits,
@@ -44,6 +52,7 @@ impl Scene {
             clients: AtomicUsize::new(0),
             transcripts: Mutex::default(),
             servers: Mutex::default(),
+            rows,
         }
     }
 
@@ -160,7 +169,7 @@ mod tests {
     use super::*;
 
     fn scene() -> Scene {
-        Scene::new(Limits::default(), Duration::from_secs(10), Instant::now())
+        Scene::new(Limits::default(), Duration::from_secs(10), Instant::now(), None)
     }
 
     #[test]

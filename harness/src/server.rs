@@ -116,10 +116,15 @@ impl Server {
         self.running.process.as_ref().map_or_else(String::new, |process| process.stdout.text())
     }
 
-    /// What it has logged (standard error) so far; the last 4 MiB.
+    /// What it has logged (standard error) so far, and all of it once it has ended; the last 4 MiB.
     #[must_use]
     pub fn log(&self) -> String {
-        self.running.process.as_ref().map_or_else(String::new, |process| process.stderr.text())
+        self.running.process.as_ref().map_or_else(String::new, |process| {
+            if process.exit_status().is_some() {
+                process.stderr.wait_for_end(limits::END);
+            }
+            process.stderr.text()
+        })
     }
 
     /// Waits for the line `listening on …` on standard output: from then on signals are handled.
@@ -272,6 +277,15 @@ impl Running {
             None => format!("(already ran on {})", self.address),
         };
         autopsy::examine(&command, self.pid, self.process.as_ref())
+    }
+
+    /// Kills the server if the harness started it, and waits for the end of its log.
+    pub(crate) fn kill(&self) {
+        if let Some(process) = &self.process {
+            self.expect_end();
+            process.signal(Signal::KILL);
+            process.stderr.wait_for_end(limits::START);
+        }
     }
 
     /// Ends the server if the harness started it, and says what survived, which is an error.

@@ -4,6 +4,7 @@ use crate::case::{Case, Need, Rung};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 /// The server under judgement.
 #[derive(Debug, Clone)]
@@ -18,13 +19,20 @@ pub struct Target {
     pub takes_flags: bool,
     /// The options that make `harness check` judge this target again.
     pub replay: String,
+    /// A server that is known to be right, to compare this one with.
+    pub reference: Option<Arc<Self>>,
 }
 
 /// How a server is come by.
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// A program of this workspace, already built.
-    Program(PathBuf),
+    Program {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is given before the options of a case.
+        arguments: Vec<String>,
+    },
     /// A command with `{port}` in it. It replaces its shell, so that its pid is the server's.
     Command(String),
     /// A server that already runs.
@@ -69,20 +77,21 @@ impl Target {
     /// that already runs.
     pub(crate) fn command(&self, how: &Invocation) -> Option<(Command, String)> {
         let port = how.port.map(|port| port.to_string());
-        let mut arguments = how.flags.clone();
-        let program = match &self.origin {
+        let (program, arguments) = match &self.origin {
             Origin::Running { .. } => return None,
-            Origin::Program(path) => {
-                arguments.extend(port);
-                quote(&path.to_string_lossy())
+            Origin::Program { path, arguments } => {
+                let all = arguments.iter().chain(&how.flags).cloned().chain(port);
+                (quote(&path.to_string_lossy()), all.collect())
             }
-            Origin::Command(text) => text.replace("{port}", &port.unwrap_or_default()),
+            Origin::Command(text) => {
+                (text.replace("{port}", &port.unwrap_or_default()), how.flags.clone())
+            }
         };
         // A shell sets the limit before the server exists; from outside it would come too late.
         let limit =
             how.descriptor_limit.map(|limit| format!("ulimit -n {limit} && ")).unwrap_or_default();
         let mut command = match &self.origin {
-            Origin::Program(path) if limit.is_empty() => Command::new(path),
+            Origin::Program { path, .. } if limit.is_empty() => Command::new(path),
             _ => {
                 let mut shell = Command::new("sh");
                 shell.arg("-c").arg(format!("{limit}exec {program} \"$@\"")).arg("sh");
@@ -124,6 +133,7 @@ mod tests {
             rung: Rung::Day2,
             takes_flags: true,
             replay: String::new(),
+            reference: None,
         }
     }
 
@@ -134,8 +144,13 @@ mod tests {
             port: Some(7),
             ..Invocation::default()
         };
-        let (_, shown) = target(Origin::Program("bin/x".into())).command(&how).unwrap();
-        assert_eq!(shown, "bin/x --host ::1 7");
+        let program = |arguments: &[&str]| {
+            let arguments = arguments.iter().map(ToString::to_string).collect();
+            let origin = Origin::Program { path: "bin/x".into(), arguments };
+            target(origin).command(&how).unwrap().1
+        };
+        assert_eq!(program(&[]), "bin/x --host ::1 7");
+        assert_eq!(program(&["--edge"]), "bin/x --edge --host ::1 7");
         let (_, shown) = target(Origin::Command("./x {port} -v".into())).command(&how).unwrap();
         assert_eq!(shown, "./x 7 -v --host ::1");
     }

@@ -6,7 +6,7 @@
 
 use harness::case::{Case, Expectation};
 use harness::report::{Verdict, human};
-use harness::rungs::{self, RungPackage};
+use harness::rungs::{self, RungServer};
 use harness::runner::{self, Options};
 use harness::target::Target;
 use harness::{cases, verdict::Failure};
@@ -22,7 +22,7 @@ const THREADS: usize = 8;
 type Targets = Result<BTreeMap<String, Arc<Target>>, String>;
 
 struct Gate {
-    packages: Vec<RungPackage>,
+    servers: Vec<RungServer>,
     targets: OnceLock<Targets>,
     starts: BTreeMap<String, OnceLock<Result<(), Box<Failure>>>>,
     options: Options,
@@ -32,42 +32,42 @@ fn main() -> ExitCode {
     harness::limits::raise_descriptor_limit();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let packages = match rungs::discover() {
-        Ok(packages) => packages,
+    let servers = match rungs::discover() {
+        Ok(servers) => servers,
         Err(problem) => {
             eprintln!("gate: {problem:#}");
             return ExitCode::from(harness::cli::FAULT);
         }
     };
     let gate = Arc::new(Gate {
-        starts: packages.iter().map(|p| (p.name.clone(), OnceLock::new())).collect(),
-        packages,
+        starts: servers.iter().map(|s| (s.name.clone(), OnceLock::new())).collect(),
+        servers,
         targets: OnceLock::new(),
         options: Options::default(),
     });
     let mut trials = Vec::new();
-    for package in &gate.packages {
+    for server in &gate.servers {
         for case in cases::all() {
-            if case.expectation(package.rung) != Expectation::NotApplicable {
-                trials.push(trial(&gate, package, case));
+            if case.expectation(server.rung) != Expectation::NotApplicable {
+                trials.push(trial(&gate, server, case));
             }
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(gate: &Arc<Gate>, package: &RungPackage, case: &'static Case) -> Trial {
-    let name = format!("{}::{}", package.name, case.path.replace('/', "::"));
-    let (gate, package) = (Arc::clone(gate), package.name.clone());
-    Trial::test(name, move || gate.judge(&package, case))
+fn trial(gate: &Arc<Gate>, server: &RungServer, case: &'static Case) -> Trial {
+    let name = format!("{}::{}", server.name, case.path.replace('/', "::"));
+    let (gate, server) = (Arc::clone(gate), server.name.clone());
+    Trial::test(name, move || gate.judge(&server, case))
 }
 
 impl Gate {
-    fn judge(&self, package: &str, case: &'static Case) -> Result<(), Failed> {
-        let target = self.target(package)?;
+    fn judge(&self, server: &str, case: &'static Case) -> Result<(), Failed> {
+        let target = self.target(server)?;
         let report = runner::run_case(case, &target, &self.options);
         if let Verdict::Skip { reason } = &report.verdict {
-            eprintln!("{package} {} skipped: {reason}", case.path);
+            eprintln!("{server} {} skipped: {reason}", case.path);
         }
         if report.verdict.is_unexpected() {
             return Err(Failed::from(human::failure(&report)));
@@ -75,11 +75,11 @@ impl Gate {
         Ok(())
     }
 
-    fn target(&self, package: &str) -> Result<Arc<Target>, Failed> {
+    fn target(&self, server: &str) -> Result<Arc<Target>, Failed> {
         let targets = self.targets.get_or_init(|| self.build()).as_ref();
-        let target = targets.map_err(Failed::from)?.get(package);
-        let target = target.ok_or_else(|| format!("{package} was not built"))?;
-        if let Some(start) = self.starts.get(package) {
+        let target = targets.map_err(Failed::from)?.get(server);
+        let target = target.ok_or_else(|| format!("{server} was not built"))?;
+        if let Some(start) = self.starts.get(server) {
             let start = start.get_or_init(|| runner::preflight(target, &self.options));
             start.as_ref().map_err(|failure| human::bare_failure(failure))?;
         }
@@ -87,15 +87,8 @@ impl Gate {
     }
 
     fn build(&self) -> Targets {
-        let names: Vec<&str> = self.packages.iter().map(|package| package.name.as_str()).collect();
-        let mut programs =
-            rungs::build(&names).map_err(|problem| format!("BUILD FAILURE\n  {problem:#}"))?;
-        let mut targets = BTreeMap::new();
-        for package in &self.packages {
-            if let Some(program) = programs.remove(&package.name) {
-                targets.insert(package.name.clone(), Arc::new(rungs::target(package, program)));
-            }
-        }
-        Ok(targets)
+        let targets = rungs::build_targets(&self.servers)
+            .map_err(|problem| format!("BUILD FAILURE\n  {problem:#}"))?;
+        Ok(targets.into_iter().map(|target| (target.name.clone(), Arc::new(target))).collect())
     }
 }

@@ -26,6 +26,7 @@ pub mod slow_reader;
 pub mod statistics;
 mod support;
 pub mod timeouts;
+pub mod unchanged;
 mod watch;
 
 /// All groups, in the order in which they are listed.
@@ -47,6 +48,7 @@ pub static GROUPS: &[&[Case]] = &[
     fairness::CASES,
     limits::CASES,
     backpressure::CASES,
+    unchanged::CASES,
     pausing::CASES,
     slow_reader::CASES,
     lifecycle::CASES,

@@ -7,6 +7,7 @@ use super::support::{
     BIG, SOON, TINY, Watcher, echo_of, not_early, stopped_reader, wait_until_arrived,
 };
 use super::timeouts::Pace;
+use super::watch::new_descriptors;
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -142,8 +143,11 @@ fn is_counted(judge: &Judge) -> CaseResult {
 fn is_logged(judge: &Judge) -> CaseResult {
     let server = judge.server(&ONE_SECOND)?;
     let mut watcher = Watcher::new(&server)?;
-    let (client, _) = stopped_reader(&server)?;
-    let descriptor = server.process()?.descriptor_of(client.local_address()?)?;
+    watcher.wait_for_others(judge, 0, SOON)?;
+    let process = server.process()?;
+    let before = process.descriptors()?;
+    let _client = stopped_reader(&server)?;
+    let descriptors = new_descriptors(&process, &before)?;
     let mut queued = Vec::new();
     judge.wait_until("a client that never reads to be disconnected", WINDOW + LATE, || {
         queued.push(watcher.look()?.queued);
@@ -163,8 +167,8 @@ fn is_logged(judge: &Judge) -> CaseResult {
     let level = line.to_ascii_lowercase().contains("warn");
     judge.ensure(level, "the line to be logged at `warn`", || &line)?;
     judge.ensure(
-        numbers.contains(&(descriptor.unsigned_abs().into())),
-        format!("the fd, {descriptor}, in the line"),
+        descriptors.iter().any(|number| numbers.contains(&number.unsigned_abs().into())),
+        format!("the fd, {descriptors:?}, in the line"),
         || &line,
     )?;
     judge.ensure(

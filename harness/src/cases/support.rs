@@ -194,7 +194,7 @@ pub(super) fn paused_with(
 /// Bytes that the client's kernel has not yet handed over to the server's.
 pub(super) fn unacknowledged(client: &Client) -> CaseResult<usize> {
     let address = client.local_address()?;
-    let sockets = Process::new(std::process::id() as i32)?.network_sockets()?;
+    let sockets = Process::new(std::process::id() as i32)?.sockets_at(address)?;
     let own = sockets.iter().find(|socket| socket.local == address);
     Ok(own.map_or(0, |socket| socket.unsent as usize))
 }

@@ -2,7 +2,7 @@
 
 use super::support::echo_of;
 use crate::client::Client;
-use crate::inspect::{Call, Process};
+use crate::inspect::{Call, Descriptor, Process};
 use crate::judge::Judge;
 use crate::server::Server;
 use crate::verdict::CaseResult;
@@ -47,6 +47,15 @@ pub(super) fn stalled_reader(judge: &Judge, server: &Server) -> CaseResult<Clien
         return Err(judge.broken("a write queue at the server", actual));
     }
     Err(judge.skip("the kernel's buffers of one connection take more than 64 MiB"))
+}
+
+/// Which descriptors the server has opened since it had these, by their numbers. On a server that
+/// has no other client they are those of the clients that came meanwhile. `/proc/PID/net/tcp` would
+/// tell them one by one, but it leaves out lines while many connections come and go.
+pub(super) fn new_descriptors(process: &Process, before: &[Descriptor]) -> CaseResult<Vec<i32>> {
+    let old: Vec<i32> = before.iter().map(|descriptor| descriptor.number).collect();
+    let now = process.descriptors()?.into_iter().map(|descriptor| descriptor.number);
+    Ok(now.filter(|number| !old.contains(number)).collect())
 }
 
 /// Waits until the loop's thread sleeps in the wait call of its rung; returns the thread's id.

@@ -1,10 +1,9 @@
-//! What an epoll descriptor watches, and which descriptor is whose.
+//! What an epoll descriptor watches.
 
 use super::{Descriptor, Process, hidden};
-use crate::verdict::{CaseResult, Stop};
+use crate::verdict::CaseResult;
 use std::fmt;
 use std::fs;
-use std::net::SocketAddr;
 
 /// An epoll descriptor and its registered set, from `/proc/PID/fdinfo/N` (proc(5)).
 #[derive(Debug, Clone)]
@@ -67,19 +66,6 @@ impl Process {
         }
         Ok(sets)
     }
-
-    /// The descriptor of the connection whose other end is this address.
-    ///
-    /// # Errors
-    /// A skip where `/proc` hides it, or the connection is not there (any more).
-    pub fn descriptor_of(&self, client: SocketAddr) -> CaseResult<i32> {
-        let sockets = self.sockets()?;
-        let inode = sockets.iter().find(|socket| socket.remote == client).map(|s| s.inode);
-        let descriptors = self.descriptors()?;
-        let found = descriptors.iter().find(|d| inode.is_some() && d.inode() == inode);
-        let number = found.map(|descriptor| descriptor.number);
-        number.ok_or_else(|| Stop::skip(format!("/proc shows no connection with {client}")))
-    }
 }
 
 /// The `tfd:` lines of an fdinfo file: `tfd: 8 events: 19 data: …`. The events are hexadecimal.
@@ -115,8 +101,6 @@ mod tests {
         let set = epoll::create(CreateFlags::CLOEXEC).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         epoll::add(&set, &listener, EventData::new_u64(0), EventFlags::IN).unwrap();
-        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (accepted, _) = listener.accept().unwrap();
 
         let me = Process::new(std::process::id() as i32).unwrap();
         let number = |fd: &dyn std::os::fd::AsRawFd| fd.as_raw_fd();
@@ -125,7 +109,5 @@ mod tests {
         assert_eq!(own.watched.len(), 1);
         assert_eq!(own.watched[0].descriptor, number(&listener));
         assert!(own.descriptor.is_close_on_exec());
-        let found = me.descriptor_of(client.local_addr().unwrap()).unwrap();
-        assert_eq!(found, number(&accepted));
     }
 }

@@ -6,6 +6,7 @@ pub mod junit;
 pub mod tap;
 
 use crate::case::{Case, Rung};
+use crate::rows::RowNames;
 use crate::verdict::{Class, Failure};
 use serde::{Serialize, Serializer};
 use std::time::Duration;
@@ -55,6 +56,9 @@ pub struct CaseReport {
     pub verdict: Verdict,
     /// The command that runs just this again.
     pub replay: String,
+    /// The rows of the transition table that its servers took, if they were asked for.
+    #[serde(skip_serializing_if = "RowNames::is_empty")]
+    pub rows: RowNames,
 }
 
 /// How a case ended, measured by what the table expects.
@@ -132,6 +136,7 @@ impl CaseReport {
             failures,
             verdict,
             replay,
+            rows: RowNames::new(),
         }
     }
 

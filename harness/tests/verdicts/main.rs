@@ -27,6 +27,7 @@ fn target(origin: Origin) -> Arc<Target> {
         rung: Rung::Day2,
         takes_flags: true,
         replay: String::new(),
+        reference: None,
     })
 }
 
