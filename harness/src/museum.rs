@@ -43,6 +43,23 @@ pub struct Bug {
 }
 
 impl Bug {
+    /// The cases that say something about it: all of its rung, but only those that must fail if any other
+    /// may.
+    #[must_use]
+    pub fn cases(&self) -> Vec<&'static Case> {
+        let mut cases = cases_of(self.rung);
+        cases.retain(|case| {
+            self.is_caught_by(case.id) || !self.also.iter().any(|entry| entry == "*")
+        });
+        cases
+    }
+
+    /// Whether this case must fail.
+    #[must_use]
+    pub fn is_caught_by(&self, id: &str) -> bool {
+        self.caught_by.iter().any(|named| named == id)
+    }
+
     /// Whether this case may fail too.
     #[must_use]
     pub fn may_fail(&self, id: &str) -> bool {
@@ -113,6 +130,7 @@ impl Museum {
             origin: Origin::Command(command),
             rung,
             takes_flags: true,
+            reference: None,
         }
     }
 }
@@ -180,6 +198,13 @@ pub(crate) mod tests {
         let on_poll = Bug { rung: Rung::Day4, ..bug(&["LI06"], &[]) };
         let problem = check(&on_poll).unwrap_err().to_string();
         assert!(problem.contains("LI06, which is no case of day4"), "{problem}");
+    }
+
+    #[test]
+    fn where_any_case_may_fail_only_those_are_run_that_must() {
+        let ids = |bug: Bug| bug.cases().iter().map(|case| case.id).collect::<Vec<_>>();
+        assert_eq!(ids(bug(&["PR01"], &["*"])), ["PR01"]);
+        assert!(ids(bug(&["PR01"], &["BU"])).contains(&"CL01"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Finding {
             let Some(class) = failure(report) else { continue };
             let list = if class == Class::HarnessFault {
                 &mut finding.faults
-            } else if caught_by.iter().any(|id| id == report.id) {
+            } else if bug.is_some_and(|bug| bug.is_caught_by(report.id)) {
                 &mut finding.caught_by
             } else if bug.is_some_and(|bug| bug.may_fail(report.id)) {
                 &mut finding.also

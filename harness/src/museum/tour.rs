@@ -90,7 +90,8 @@ fn judge(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(exhibit) = exhibits.get(index) else { return };
-                    let cases = cases_of(exhibit.target.rung);
+                    let cases =
+                        exhibit.bug.map_or_else(|| cases_of(exhibit.target.rung), Bug::cases);
                     let run = |cases: &[_]| runner::run(cases, &exhibit.target, &options, |_| ());
                     let reports = run(&cases).cases;
                     let mut finding = Finding::new(exhibit.bug, &reports);
