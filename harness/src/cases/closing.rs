@@ -3,6 +3,7 @@
 use super::support::{
     BIG, SOON, TINY, Watcher, echo_of, not_early, reader_with_queue, served_clients,
 };
+use super::watch::does_not_spin;
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::connect::Connect;
@@ -354,14 +355,7 @@ fn urgent_data(judge: &Judge) -> CaseResult {
     // Nothing follows this one.
     send_urgent_space(&client).map_err(fault)?;
     bystanders.finish()?;
-    let process = server.process()?;
-    let before = process.cpu()?;
-    let measured = Duration::from_millis(500);
-    thread::sleep(measured);
-    let used = process.cpu()?.saturating_sub(before);
-    judge.ensure(used < measured / 10, "a loop that sleeps after urgent data", || {
-        format!("{used:.1?} of CPU time in {measured:?} without input")
-    })
+    does_not_spin(judge, &server.process()?, Duration::from_millis(500))
 }
 
 fn send_urgent_space(client: &TcpStream) -> std::io::Result<()> {
