@@ -62,7 +62,6 @@ pub(crate) enum Bug {
     // Accepting.
     ListenerBlocks,
     ClientSocketBlocks,
-    FlagsSetAfterwards,
     NotCloseOnExec,
     BacklogOfOne,
     NoReuseaddr,

@@ -1484,16 +1484,8 @@ impl Server {
             // server starts inherits them, and holds the connections open (notes/protocol.md
             // section 3).
             let flags = if bug(Bug::NotCloseOnExec) { SocketFlags::NONBLOCK } else { flags };
-            // BUG flags-set-afterwards: O_NONBLOCK and close-on-exec are set by further calls after
-            // accept; between them a descriptor exists that blocks, and that a child would inherit
-            // (accept(2), accept4).
-            let flags = if bug(Bug::FlagsSetAfterwards) { SocketFlags::empty() } else { flags };
             match accept_with(listener, flags) {
                 Ok(socket) => {
-                    if bug(Bug::FlagsSetAfterwards) {
-                        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-                        rustix::io::ioctl_fionbio(&socket, true)?;
-                    }
                     self.admit(TcpStream::from(socket));
                     // BUG epoll-listener-edge-accepts-one: the listener is edge-triggered, and each
                     // edge is answered by one accept; of a burst of clients the first is served,
