@@ -46,6 +46,8 @@ pub fn lasting(report: &CaseReport) -> String {
             failure.client = None;
             failure.actual = end;
         }
+        // Before the text is made, so that a mark stays under its byte.
+        failure.client = failure.client.take().map(|name| mask(EVERYWHERE, &name));
         failure.actual = mask(ACTUAL, &mask(EVERYWHERE, &failure.actual));
     }
     mask(EVERYWHERE, &human::failure(&report))

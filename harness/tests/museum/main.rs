@@ -28,6 +28,9 @@ const THREADS: usize = 8;
 /// Quick cases, each of another group. A bug that does not name them must not disturb them.
 const CONTROL: [&str; 8] = ["PR01", "ER01", "FR01", "FD04", "CM01", "SD04", "BU01", "CL01"];
 
+/// How often a case that must fail and did not is run again.
+const TRIES_MORE: u32 = 3;
+
 /// Groups in which a mistake around `poll` or `epoll` would show that `select` does not have.
 const WAIT_GROUPS: [&str; 9] = [
     "mechanism/",
@@ -101,7 +104,18 @@ fn is_caught(museum: &Museum, bug: &Bug) -> Result<()> {
     let control = CONTROL.into_iter().filter(|id| !bug.may_fail(id) && !bug.is_caught_by(id));
     let chosen: Vec<&'static Case> =
         bug.caught_by.iter().map(String::as_str).chain(control).filter_map(case).collect();
-    let reports = run(&chosen, museum.with_bug(bug));
+    let mut reports = run(&chosen, museum.with_bug(bug));
+    // What shows only while a client floods, or a loop spins, may be missed where every core is busy.
+    for report in reports.iter_mut().filter(|report| bug.is_caught_by(report.id)) {
+        for _ in 0..TRIES_MORE {
+            if !matches!(report.verdict, Verdict::Pass) {
+                break;
+            }
+            eprintln!("{}: {} did not fail, and is tried again", bug.name, report.id);
+            let again: Vec<_> = case(report.id).into_iter().collect();
+            *report = run(&again, museum.with_bug(bug)).remove(0);
+        }
+    }
     ensure_expected(&Finding::new(Some(bug), &reports), &reports)?;
     match &reports[0].verdict {
         Verdict::Skip { reason } => eprintln!("{}: no text to compare: {reason}", bug.name),
