@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
         // The peak is one of the server's whole life.
         .needs(&[Need::Restart])
         .fails_before("day 2 bounds nothing: that is day 3's subject")
+        .timeout_s(30)
         .rule(
             "a client that sends and never reads has at most high-water and one reply queued",
             DAY3,
@@ -32,7 +33,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("BP02", "backpressure/the_option_sets_the_bound", Rung::Day3, option_sets_bound)
         .needs(&[Need::Restart, Need::Flags])
-        .timeout_s(20)
+        .timeout_s(30)
         .rule("with --high-water N at most N bytes and one reply are queued for a client", OPTIONS)
         .hint(
             "look at the queue before each request that you take, not once for all that one recv \
@@ -45,6 +46,7 @@ pub const CASES: &[Case] = &[
         large_reply_is_whole,
     )
     .needs(&[Need::Flags])
+    .timeout_s(30)
     .rule("a reply that is larger than high-water is queued whole and delivered", DAY3)
     .hint(
         "high-water decides whether the next request is taken, never whether a reply fits: don't \
@@ -52,7 +54,7 @@ pub const CASES: &[Case] = &[
     ),
     Case::new("BP04", "backpressure/memory_stays_flat", Rung::Day3, memory_stays_flat)
         .needs(&[Need::Restart, Need::Pid])
-        .timeout_s(20)
+        .timeout_s(30)
         .fails_before("day 2 keeps every reply until its client reads: memory grows with them")
         .rule(
             "a client that asks for 200 MB of replies and reads none of them costs no memory",
@@ -79,6 +81,7 @@ pub const CASES: &[Case] = &[
          `bytes_queued`, and don't linger for a client that takes nothing",
     ),
     Case::new("BP06", "backpressure/the_others_do_not_feel_it", Rung::Day3, others_unaffected)
+        .timeout_s(30)
         .rule("beside 20 paused clients 49 others are answered within 1 s", DAY3)
         .hint(
             "a pause belongs to one connection: don't stop the loop, don't sleep, and don't count \
@@ -86,6 +89,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("BP07", "backpressure/the_queue_is_empty_in_the_end", Rung::Day3, empty_in_the_end)
         .needs(&[Need::Restart])
+        .timeout_s(30)
         .rule("when a paused client has read everything, `bytes_queued` is 0", DAY3)
         .hint(
             "what send(2) took leaves the queue and the figure; and the end of a pause adds none",

@@ -2,7 +2,7 @@
 //! cost (from week 4 on).
 
 use super::support::{
-    BIG, SOON, TINY, Watcher, crowd, echo_of, needs_descriptors, paused_with, served_clients,
+    BIG, PATIENCE, TINY, Watcher, crowd, echo_of, needs_descriptors, paused_with, served_clients,
     stopped_reader,
 };
 use super::watch::{OUTSIDE, leave, new_descriptors};
@@ -24,6 +24,7 @@ const IDLE: usize = 2_000;
 pub const CASES: &[Case] = &[
     Case::new("EP01", "epoll/one_instance_watches_all", Rung::W04, one_instance)
         .needs(PID)
+        .timeout_s(30)
         .rule("one epoll instance, close-on-exec, watches every client", W04)
         .hint(
             "epoll_create1(EPOLL_CLOEXEC) once, at the start; epoll_ctl(EPOLL_CTL_ADD) for the \
@@ -31,6 +32,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("EP02", "epoll/idle_clients_are_watched_for_input_only", Rung::W04, input_only)
         .needs(PID)
+        .timeout_s(30)
         .rule("while nothing is queued, a client is watched for input and not for output", OUTSIDE)
         .hint(
             "an idle socket is always writable: add EPOLLOUT when send returned EAGAIN, and take \
@@ -38,6 +40,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("EP03", "epoll/output_is_watched_while_queued", Rung::W04, output_while_queued)
         .needs(PID)
+        .timeout_s(30)
         .rule("a client with replies queued is watched for output until they are sent", OUTSIDE)
         .hint(
             "EPOLL_CTL_MOD when the queue becomes non-empty and when it becomes empty again, both \
@@ -52,6 +55,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("EP05", "epoll/an_entry_leaves_with_its_client", Rung::W04, entry_leaves)
         .needs(PID)
+        .timeout_s(30)
         .rule("the entry of a connection is gone when the connection is", OUTSIDE)
         .hint(
             "close(2) takes the entry out only if no copy of the descriptor is open (dup, fork): \
@@ -109,7 +113,7 @@ fn wait_for_entries(
     is_right: impl Fn(&Watched) -> bool,
 ) -> CaseResult {
     let mut last = Vec::new();
-    let waited = judge.wait_until(expected, SOON, || {
+    let waited = judge.wait_until(expected, PATIENCE, || {
         last = entries_since(judge, process, before)?;
         Ok(last.len() == count && last.iter().all(&is_right))
     });
@@ -165,7 +169,7 @@ fn paused(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let process = server.process()?;
     let mut watcher = Watcher::new(&server)?;
-    watcher.wait_for_others(judge, 0, SOON)?;
+    watcher.wait_for_others(judge, 0, PATIENCE)?;
     let before = process.descriptors()?;
     let (mut client, reply) = paused_with(judge, &server, &mut watcher, "mn\r\n")?;
     let expected = "a paused client watched for EPOLLOUT and not for EPOLLIN";
@@ -182,7 +186,7 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let process = server.process()?;
     let mut watcher = Watcher::new(&server)?;
-    watcher.wait_for_others(judge, 0, SOON)?;
+    watcher.wait_for_others(judge, 0, PATIENCE)?;
     let before = the_set(judge, &process)?.watched.len();
     for way in ["a close", "a reset", "a reset with replies queued", "quit"] {
         let mut client = server.connect().named(way).receive_buffer(TINY).open()?;
@@ -200,7 +204,7 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
             }
             _ => client.reset()?,
         }
-        watcher.wait_for_others(judge, 0, SOON)?;
+        watcher.wait_for_others(judge, 0, PATIENCE)?;
         let entries = the_set(judge, &process)?.watched;
         judge.ensure(entries.len() <= before, format!("{before} entries after {way}"), || {
             format!("{} entries", entries.len())

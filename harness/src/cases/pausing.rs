@@ -2,7 +2,8 @@
 
 use super::script::{Script, send_while_reading};
 use super::support::{
-    BIG, SOON, TINY, Watcher, echo, echo_of, paused_with, stopped_reader, wait_until_arrived,
+    BIG, PATIENCE, TINY, Watcher, almost_asked, echo_of, paused_with, stopped_reader,
+    wait_until_arrived,
 };
 use super::timeouts::Pace;
 use super::watch::does_not_spin;
@@ -25,7 +26,8 @@ const RESTART_FLAGS: &[Need] = &[Need::Restart, Need::Flags];
 /// The cases of this group.
 pub const CASES: &[Case] = &[
     Case::new("PA01", "pausing/what_was_read_before_is_answered_after", Rung::Day3, read_before)
-        .needs(RESTART)
+        .needs(RESTART_FLAGS)
+        .timeout_s(30)
         .rule("requests that were read before a pause are answered after it, unasked", DAY3)
         .hint(
             "no readiness event comes for bytes that are in your own buffer: at low-water go \
@@ -33,6 +35,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("PA02", "pausing/a_pause_that_ends_at_once", Rung::Day3, ends_at_once)
         .needs(&[Need::Flags])
+        .timeout_s(30)
         .rule("a pause that ends in the turn in which it began stops nothing", DAY3)
         .hint(
             "send may empty the queue in the same turn: look whether the pause is over after every \
@@ -40,6 +43,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("PA03", "pausing/half_close_during_a_pause", Rung::Day3, half_close)
         .needs(RESTART)
+        .timeout_s(30)
         .rule("a client that half-closes while it is paused still gets every reply", LIFE)
         .hint(
             "the end of the input ends the reading, not the requests in the read buffer: close \
@@ -47,11 +51,12 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("PA04", "pausing/quit_during_a_pause", Rung::Day3, quit)
         .needs(RESTART)
+        .timeout_s(30)
         .rule("`quit` behind a pause ends the connection after all replies before it", LIFE)
         .hint("requests behind a pause keep their order, and `quit` is one of them"),
     Case::new("PA05", "pausing/goes_on_at_low_water", Rung::Day3, at_low_water)
         .needs(RESTART_FLAGS)
-        .timeout_s(20)
+        .timeout_s(30)
         .rule("a paused client's requests are taken again at --low-water, and not before", OPTIONS)
         .hint(
             "pause at `queued >= high`, go on at `queued <= low`, and remember in which of the two \
@@ -59,15 +64,17 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("PA06", "pausing/low_water_is_half_by_default", Rung::Day3, half_by_default)
         .needs(RESTART_FLAGS)
-        .timeout_s(20)
+        .timeout_s(30)
         .rule("without --low-water it is half of --high-water, whatever that is", OPTIONS)
         .hint("compute the default from the value of --high-water, after all options are read"),
     Case::new("PA07", "pausing/low_water_may_be_0", Rung::Day3, low_water_zero)
         .needs(RESTART_FLAGS)
+        .timeout_s(30)
         .rule("with --low-water 0 requests are taken again when the queue is empty", OPTIONS)
         .hint("at or below: compare with `<=`; an empty queue must end every pause"),
     Case::new("PA08", "pausing/low_water_may_be_high_water", Rung::Day3, low_is_high)
         .needs(&[Need::Restart, Need::Flags, Need::Pid])
+        .timeout_s(30)
         .rule("with both marks the same, a queue of just that size makes nobody spin", OPTIONS)
         .hint(
             "at this size the pause would end and begin again, for ever: end it only if a request \
@@ -75,14 +82,17 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("PA09", "pausing/each_pause_is_counted_once", Rung::Day3, counted_once)
         .needs(RESTART)
+        .timeout_s(30)
         .rule("`reads_paused` counts how often a client was paused", STATS)
         .hint("count the change from reading to paused, not every turn that finds it paused"),
     Case::new("PA10", "pausing/one_pause_is_nobody_elses", Rung::Day3, nobody_elses)
         .needs(RESTART)
+        .timeout_s(30)
         .rule("while one client is paused, others are served, paused, and go on", DAY3)
         .hint("marks and pause belong to the connection: look at its own queue, not at the sum"),
     Case::new("PA11", "pausing/the_request_clock_stands_still", Rung::Day3, clock_stands_still)
         .needs(RESTART_FLAGS)
+        .timeout_s(30)
         .rule("while its client is paused, a half-received request does not time out", LIFE)
         .hint(
             "the request clock runs only while the server waits for bytes of this request: stop it \
@@ -90,7 +100,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("PA12", "pausing/every_reply_in_order", Rung::Day3, every_reply)
         .needs(RESTART)
-        .timeout_s(20)
+        .timeout_s(30)
         .rule("a client that was paused gets every reply, in order, byte for byte", FINE_PRINT)
         .hint(
             "a pause holds requests back; it must not drop, repeat or reorder one: leave the \
@@ -103,6 +113,7 @@ pub const CASES: &[Case] = &[
         .hint("`--seed` brings the marks and the streams back; try them with RUST_LOG=debug"),
     Case::new("PA14", "pausing/a_pause_does_not_make_it_spin", Rung::Day3, does_not_spin_paused)
         .needs(&[Need::Restart, Need::Pid])
+        .timeout_s(30)
         .rule(
             "input and the end of input that wait for a paused client leave the loop asleep",
             DAY3,
@@ -114,7 +125,8 @@ pub const CASES: &[Case] = &[
 ];
 
 fn read_before(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    // When this pause ends nothing is queued any more: no event comes for room to write either.
+    let server = judge.server(&["--low-water", "0"])?;
     let mut watcher = Watcher::new(&server)?;
     let requests = "mn\r\necho 3\r\nabc\r\n".repeat(50);
     let (mut client, reply) = paused_with(judge, &server, &mut watcher, requests)?;
@@ -135,12 +147,28 @@ fn ends_at_once(judge: &Judge) -> CaseResult {
 fn half_close(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let mut watcher = Watcher::new(&server)?;
-    let (mut client, reply) = paused_with(judge, &server, &mut watcher, "mn\r\n".repeat(50))?;
-    client.send("echo 3\r\nabc\r\n")?;
+    let requests = "mn\r\necho 3\r\nabc\r\n".repeat(50);
+    let replies = "MN\r\nECHO 3\r\nabc\r\n".repeat(50);
+    // The end comes while it is paused.
+    let (mut client, reply) = paused_with(judge, &server, &mut watcher, &requests)?;
+    client.send("mn\r\n")?;
     client.shutdown_write()?;
     wait_until_arrived(judge, &client)?;
     client.expect(reply)?;
-    client.expect(["MN\r\n".repeat(50), "ECHO 3\r\nabc\r\n".into()].concat())?;
+    client.expect([&replies, "MN\r\n"].concat())?;
+    client.expect_eof()?;
+
+    // The server finds the end together with the request that lets the pause begin.
+    let (mut client, last_byte, reply) = almost_asked(judge, &server, &mut watcher)?;
+    server.pause()?;
+    client.send([&last_byte, requests.as_bytes()].concat())?;
+    client.shutdown_write()?;
+    wait_until_arrived(judge, &client)?;
+    server.resume()?;
+    watcher
+        .wait_for(judge, "the reply to be queued", "bytes_queued", PATIENCE, |bytes| bytes > 0)?;
+    client.expect(reply)?;
+    client.expect(replies)?;
     client.expect_eof()
 }
 
@@ -188,7 +216,7 @@ fn goes_on_at(judge: &Judge, flags: &[&str], low: u64) -> CaseResult {
         client.send(&request)?;
         replied += reply.len() as u64;
         let expected = "a request to be taken from a client that is not paused";
-        judge.wait_until(expected, SOON, || Ok(watcher.look()?.replied >= replied))?;
+        judge.wait_until(expected, PATIENCE, || Ok(watcher.look()?.replied >= replied))?;
     }
     client.send("mn\r\n")?;
     let mut was_taken = false;
@@ -209,7 +237,7 @@ fn goes_on_at(judge: &Judge, flags: &[&str], low: u64) -> CaseResult {
                 continue;
             }
             let expected = format!("a request taken with {} bytes queued, low-water", look.queued);
-            judge.wait_until(&expected, SOON, || Ok(watcher.look()?.replied > replied))?;
+            judge.wait_until(&expected, PATIENCE, || Ok(watcher.look()?.replied > replied))?;
             was_taken = true;
         }
     }
@@ -247,7 +275,7 @@ fn low_is_high(judge: &Judge) -> CaseResult {
         };
         client.send(request)?;
         replies.extend(reply);
-        judge.wait_until("a request below the mark to be taken", SOON, || {
+        judge.wait_until("a request below the mark to be taken", PATIENCE, || {
             Ok(watcher.look()?.replied >= replies.len() as u64)
         })?;
     }
@@ -274,7 +302,7 @@ fn counted_once(judge: &Judge) -> CaseResult {
     for expected in 1..=3 {
         clients.push(stopped_reader(&server)?.0);
         let what = format!("`reads_paused` to be {expected}");
-        watcher.wait_for(judge, &what, "reads_paused", SOON, |paused| paused == expected)?;
+        watcher.wait_for(judge, &what, "reads_paused", PATIENCE, |paused| paused == expected)?;
         // Turns that find them paused.
         for _ in 0..20 {
             busy.fence()?;
@@ -324,26 +352,14 @@ fn clock_stands_still(judge: &Judge) -> CaseResult {
     client.fence()
 }
 
-/// Requests whose replies are more than the kernel's buffers take.
-fn long_script(rng: &mut fastrand::Rng, size: usize) -> Script {
-    let mut script = Script::default();
-    while script.replies.len() < size {
-        script.add_random(rng);
-        let body: Vec<u8> = (0..rng.usize(..40_000)).map(|_| rng.u8(..)).collect();
-        let (request, reply) = echo(&body);
-        script.add(request, reply);
-    }
-    script
-}
-
 fn every_reply(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let mut watcher = Watcher::new(&server)?;
     let mut client = server.connect().named("slow").receive_buffer(TINY).open()?;
-    let script = long_script(&mut judge.rng(), BIG);
+    let script = Script::random(&mut judge.rng(), BIG);
     let push = client.push_until_blocked(&script.requests, script.requests.len())?;
     let paused = "a client that does not read 8 MiB of replies to be paused (reads_paused)";
-    watcher.wait_for(judge, paused, "reads_paused", SOON, |paused| paused > 0)?;
+    watcher.wait_for(judge, paused, "reads_paused", PATIENCE, |paused| paused > 0)?;
     // A byte at a time, then some more at a time, then whatever comes.
     let (first, rest) = script.replies.split_at(2_000);
     let (second, rest) = rest.split_at(50_000);
@@ -366,7 +382,7 @@ fn random_marks(judge: &Judge) -> CaseResult {
             let buffer = TINY << rng.usize(..5);
             let name = format!("high {high}, low {low}, receive buffer {buffer}");
             let mut client = server.connect().named(&name).receive_buffer(buffer).open()?;
-            let script = long_script(&mut rng, size);
+            let script = Script::random(&mut rng, size);
             let push = client.push_until_blocked(&script.requests, script.requests.len())?;
             streams.push((client, script, push.sent));
         }
