@@ -33,6 +33,7 @@ pub mod escape;
 pub mod inspect;
 pub mod judge;
 pub mod launch;
+pub mod lifecycle;
 pub mod limits;
 pub mod notes;
 mod output;
