@@ -18,6 +18,7 @@ const OUTSIDE: &[(&str, &str)] = &[
     ("day1-state-model", "it prints documents and serves nobody"),
     ("harness", "it tests the servers from outside, as a client"),
     ("note-parts", "it rewrites notes, and no server links it"),
+    ("bug-museum", "its server blocks on purpose: it is what the harness has to catch"),
 ];
 
 /// Where the loop begins: what can be reached from here runs while clients wait.

@@ -1,0 +1,229 @@
+//! The catalogue: for each mistake, its texts and the cases of the harness that notice it.
+//!
+//! The texts stand at the marks in `server.rs` and nowhere else, so that `--list` and the source
+//! can't differ.
+
+use crate::bugs::{Bug, Mechanism};
+use anyhow::Result;
+use serde::Serialize;
+
+/// What the catalogue says of one mistake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Exhibit {
+    /// Its name on the command line.
+    pub(crate) name: String,
+    /// What it needs the server to wait with.
+    pub(crate) mechanism: Mechanism,
+    /// The rung as which it is judged.
+    pub(crate) rung: &'static str,
+    /// What the learner did.
+    pub(crate) mistake: String,
+    /// What a user sees of it.
+    pub(crate) symptom: String,
+    /// Which quest, chapter or page warns of it.
+    pub(crate) warned_by: String,
+    /// Ids of the cases that name this mistake, and must fail.
+    pub(crate) caught_by: &'static [&'static str],
+    /// Ids of further cases that fail with it, or may.
+    pub(crate) also: &'static [&'static str],
+}
+
+/// Mechanism, the cases that must notice, the cases that may.
+type Row = (Mechanism, &'static [&'static str], &'static [&'static str]);
+
+const fn select(caught_by: &'static [&'static str], also: &'static [&'static str]) -> Row {
+    (Mechanism::Select, caught_by, also)
+}
+
+const fn poll(caught_by: &'static [&'static str], also: &'static [&'static str]) -> Row {
+    (Mechanism::Poll, caught_by, also)
+}
+
+const fn epoll(caught_by: &'static [&'static str], also: &'static [&'static str]) -> Row {
+    (Mechanism::Epoll, caught_by, also)
+}
+
+impl Bug {
+    /// What the catalogue says of it.
+    pub(crate) fn exhibit(self) -> Exhibit {
+        let name = self.name();
+        let (mechanism, caught_by, also) = self.row();
+        let [mistake, symptom, warned_by] = texts(&name).unwrap_or_default();
+        let rung = mechanism.rung();
+        Exhibit { name, mechanism, rung, mistake, symptom, warned_by, caught_by, also }
+    }
+
+    #[rustfmt::skip]
+    const fn row(self) -> Row {
+        match self {
+            // The wait call: select,
+            Self::FdSetsNotRebuilt => select(&["BU01"], &["*"]),
+            Self::MaxFdNotUpdated => select(&["BU01"], &["*"]),
+            Self::MaxFdWithoutPlusOne => select(&["BU01"], &["*"]),
+            Self::MaxFdLoweredByEachClose => select(&["BU03", "BU09"], &["CL", "CM13", "ER16", "FD08", "FR05", "FR07", "FR08", "LC", "LI03", "LI05", "LS04", "SD10", "ST08", "ST09", "ST12", "ST16", "ST17"]),
+            Self::WriteSetAlwaysArmed => select(&["ME07", "ME08"], &["EX02", "ME03", "ME04"]),
+            Self::FdSetsizeIgnored => select(&["LI06"], &[]),
+            Self::ZeroTimeout => select(&["ME06", "ME02"], &["CL18", "EX02", "ME"]),
+            Self::SleepInTheLoop => select(&["ME02", "ME06"], &["BU09", "CL02", "CL05", "ER11", "FR07", "LC06", "ME", "PR19", "ST14"]),
+            Self::EintrIsFatal => select(&["SD03"], &["BU06", "FD03", "SD02", "SD10", "SD11", "SD12", "SD13"]),
+            Self::UrgentDataSpins => select(&["CL18"], &[]),
+            // poll,
+            Self::PollEventsCompared => poll(&["FD05", "CL12"], &["BU09", "CL11", "CL13", "CL14", "CL15", "CL17", "FD03", "FD08", "LC", "LI05", "PO02", "PO03", "SD11", "ST08", "ST13", "ST14", "TO14"]),
+            Self::PollTimeoutInSeconds => poll(&["PO05", "ME07"], &["ME05", "ME08", "ME09"]),
+            // epoll.
+            Self::EpollEdgeNotDrained => epoll(&["PR07"], &["BP03", "BP07", "CL02", "CL05", "CL14", "CL15", "CL16", "EP03", "EP04", "EP05", "ER09", "ER11", "FA03", "FR07", "LC01", "LC02", "LC03", "ME08", "PA", "PR19", "SD18", "ST10", "ST11", "ST12", "ST13", "ST14", "ST18"]),
+            Self::EpollListenerEdgeAcceptsOne => epoll(&["LS06", "BU01"], &["BP06", "BU", "CL", "EP", "ER15", "ER18", "EX", "FA", "FD", "FR", "LC03", "LC06", "LI03", "LI04", "LS04", "ME01", "ME03", "ME04", "ME07", "ME11", "PA01", "PA04", "PA05", "PA10", "PA14", "PR15", "PR18", "SD04", "SD06", "SD08", "SD09", "SD15", "SD19", "ST08"]),
+            Self::EpollWriteInterestStays => epoll(&["EP03", "ME08"], &["PA09", "PA10"]),
+            Self::EpollWriteInterestNeverAdded => epoll(&["EP03", "FR07"], &["BP03", "BP07", "CL02", "CL05", "EP04", "FR08", "LC01", "ME08", "PA", "PR07", "PR19", "SD10", "ST12"]),
+            Self::EpollOneShotNotRearmed => epoll(&["PR03"], &["*"]),
+            Self::EpollRegistrationLeftByDup => epoll(&["EP05", "FD04"], &["BP05", "BP06", "BP07", "BU03", "BU06", "BU09", "CL01", "CL02", "CL03", "CL04", "EP06", "EP07", "FD", "FR10", "LC", "ME02", "ME05", "ME09", "PA03", "PA07", "PA09", "PA10", "PA12", "SD11", "SD13", "ST09", "ST16", "ST17"]),
+            // Accepting.
+            Self::ListenerBlocks => select(&["FD01"], &["*"]),
+            Self::ClientSocketBlocks => select(&["FD01", "ME04", "ME05"], &["*"]),
+            Self::NotCloseOnExec => select(&["FD01"], &["FD03"]),
+            Self::BacklogOfOne => select(&["LS05"], &["BU01", "BU06", "BU08", "BU09", "CL17", "EX", "FD03", "FD06", "FD07", "FD08", "LC06", "LI06", "LS06", "ME07", "ME11", "SD08", "SD19"]),
+            Self::NoReuseaddr => select(&["LS04"], &[]),
+            Self::AcceptEmfileSpins => select(&["EX02"], &["SD06", "SD07", "SD08", "SD11", "SD13"]),
+            Self::AcceptEmfileIsFatal => select(&["EX01"], &["EX"]),
+            Self::RefusalLeaksDescriptor => select(&["FD07", "LI01"], &[]),
+            Self::ReadyLineNotFlushed => select(&["CM01"], &["BU06", "CM02", "CM03", "CM04", "SD"]),
+            // Reading.
+            Self::ReadEagainCloses => select(&["BU02", "FR01"], &["*"]),
+            Self::EndOfInputIgnored => select(&["ME10", "FD04", "CL04"], &["BU03", "BU04", "BU09", "CL01", "CL02", "CL03", "CL11", "FD08", "FR10", "LC", "LI03", "LI05", "ME02", "ME05", "ME09", "PA03", "PA07", "PA09", "PA10", "ST08", "ST09"]),
+            Self::HalfCloseCloses => select(&["CL01"], &[]),
+            Self::EndOfInputEndsTheLine => select(&["CL03"], &[]),
+            Self::ReadsUntilEagain => select(&["FA01"], &[]),
+            // The protocol.
+            Self::HeaderMustComeWhole => select(&["FR01"], &["*"]),
+            Self::BodyMustComeWhole => select(&["FR01", "PR07"], &[]),
+            Self::OneRequestPerRead => select(&["PR03", "FR04", "FR06"], &[]),
+            Self::BodyReadAsALine => select(&["PR05", "PR06"], &[]),
+            Self::BodyStopsAtNul => select(&["PR06"], &[]),
+            Self::CrWithoutItsLfIsAnError => select(&["FR05", "FR02"], &[]),
+            Self::LineLimitOnlyAtItsEnd => select(&["ER15"], &[]),
+            Self::VerbsCaseSensitive => select(&["PR21"], &[]),
+            Self::BadRequestCloses => select(&["PR04", "ER02"], &[]),
+            Self::OversizedBodyBuffered => select(&["ER11"], &[]),
+            Self::OversizedBodyParsed => select(&["ER09"], &[]),
+            Self::TaskPanicEndsTheServer => select(&["PR15"], &[]),
+            // Writing and closing.
+            Self::WriteEagainCloses => select(&["FR07"], &["ME05"]),
+            Self::SendTriesUntilDone => select(&["ME09", "FA02"], &[]),
+            Self::PartialWriteDropsTheRest => select(&["FR07", "FR08"], &[]),
+            Self::PartialWriteResendsAll => select(&["FR07", "FR08"], &[]),
+            Self::ErrorReplyJumpsTheQueue => select(&["FR09"], &[]),
+            Self::SigpipeIsFatal => select(&["CL15"], &[]),
+            Self::QuitDropsTheQueue => select(&["PR19", "CL05"], &[]),
+            Self::NoLinger => select(&["CL06", "CL07"], &[]),
+            Self::ResetLeaksDescriptor => select(&["FD05"], &[]),
+            Self::ClosedButNotRemoved => select(&["FD04"], &["ST08"]),
+            Self::BuffersSurviveTheirClient => select(&["CL13", "LC02"], &["BU09"]),
+            Self::LateCleanUpHitsNewcomer => select(&["BU09"], &[]),
+            Self::ClosedConnectionsRemembered => select(&["MM01"], &[]),
+            Self::ConnectionsNotCountedDown => select(&["ST08"], &[]),
+            // Clocks.
+            Self::TimeOutsOnlyOnActivity => select(&["TO01"], &[]),
+            Self::TimerSurvivesItsClient => select(&["LC06"], &[]),
+            Self::RequestClockRestartsWithEachByte => select(&["TO05", "TO06"], &[]),
+            Self::IdleClockIgnoresWriting => select(&["TO17", "TO11"], &[]),
+            Self::StallMeasuredBySend => select(&["TO11", "TO17"], &[]),
+            Self::StalledReaderNeverClosed => select(&["TO10", "TO12"], &[]),
+            Self::ClockStaleAfterTask => select(&["TO09"], &[]),
+            Self::ClocksBeforeReading => select(&["TO15"], &[]),
+            // Backpressure.
+            Self::NoBackpressure => select(&["BP01", "BP04"], &[]),
+            Self::PauseOnlyStopsReading => select(&["BP01", "BP02"], &[]),
+            Self::PauseNeverEnds => select(&["PA01", "PA05"], &["PA02"]),
+            Self::PauseForgetsWhatWasRead => select(&["PA01"], &[]),
+            Self::PauseDropsWhatWasRead => select(&["PA01", "PA12"], &[]),
+            Self::SlowReaderMeasuredBySend => select(&["SR04", "SR05"], &[]),
+            Self::SlowReaderNeverCut => select(&["SR01", "SR02"], &[]),
+            Self::SlowReaderCutThoughItMoves => select(&["SR04", "SR05"], &[]),
+            // The end.
+            Self::SigtermExitsAtOnce => select(&["SD06", "SD10"], &[]),
+            Self::SigtermKeepsAccepting => select(&["SD09"], &[]),
+            Self::SigtermWaitsForIdleClients => select(&["SD04"], &[]),
+            Self::SecondSignalWaits => select(&["SD15", "SD17"], &[]),
+        }
+    }
+}
+
+/// Mistake, symptom and who warns, from the mark `// BUG name: mistake; symptom (who warns).`
+fn texts(name: &str) -> Option<[String; 3]> {
+    let (_, behind_name) = include_str!("server.rs").split_once(&format!("// BUG {name}: "))?;
+    // A mark takes as many lines as it needs, to the full stop behind its last bracket.
+    let (text, _) = behind_name.split_once(").\n")?;
+    let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "//").collect();
+    let text = words.join(" ");
+    let (what, warned_by) = text.rsplit_once(" (")?;
+    let (mistake, symptom) = what.split_once("; ")?;
+    Some([mistake, symptom, warned_by].map(str::to_owned))
+}
+
+/// The catalogue for a reader.
+pub(crate) fn as_text() -> String {
+    let mut text = String::from(
+        "Day 1's quest is \"Event Loop State Model\", day 2's is \"First Multi-Client Loop\"; the \
+         rest are\nthe texts read beside them, the pages under notes/, and manual pages.\n",
+    );
+    for exhibit in Bug::all().map(Bug::exhibit) {
+        text += &format!(
+            "\n{}\n  mistake:   {}\n  symptom:   {}\n  warned by: {}\n  caught by: {}, as {}\n",
+            exhibit.name,
+            exhibit.mistake,
+            exhibit.symptom,
+            exhibit.warned_by,
+            exhibit.caught_by.join(", "),
+            exhibit.rung,
+        );
+    }
+    text
+}
+
+/// The catalogue for a program: an array of objects.
+pub(crate) fn as_json() -> Result<String> {
+    let exhibits: Vec<Exhibit> = Bug::all().map(Bug::exhibit).collect();
+    Ok(serde_json::to_string_pretty(&exhibits)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_mistake_is_marked_where_it_is_made_and_every_mark_is_a_mistake() {
+        let source = include_str!("server.rs");
+        let marks = source.lines().filter_map(|line| line.trim().strip_prefix("// BUG "));
+        let marked: BTreeSet<&str> =
+            marks.map(|mark| mark.split_once(": ").expect("a colon behind the name").0).collect();
+        let names: Vec<String> = Bug::all().map(Bug::name).collect();
+        assert_eq!(marked, names.iter().map(String::as_str).collect());
+    }
+
+    #[test]
+    fn every_mistake_is_made_within_a_few_lines_of_its_mark() {
+        let lines: Vec<&str> = include_str!("server.rs").lines().collect();
+        for bug in Bug::all() {
+            let (mark, branch) = (format!("// BUG {}: ", bug.name()), format!("bug(Bug::{bug:?})"));
+            let at = lines.iter().position(|line| line.contains(&mark)).expect("a mark");
+            let near = &lines[at.saturating_sub(2)..lines.len().min(at + 14)];
+            assert!(near.iter().any(|line| line.contains(&branch)), "{bug:?}: {near:#?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_explained_and_has_a_case_that_catches_it() {
+        for bug in Bug::all() {
+            let exhibit = bug.exhibit();
+            for text in [&exhibit.mistake, &exhibit.symptom, &exhibit.warned_by] {
+                assert!(text.len() > 6, "{bug:?}: {text:?} (mistake; symptom (who warns).)");
+            }
+            assert!(!exhibit.caught_by.is_empty(), "{bug:?} is caught by nothing");
+            let mut ids = BTreeSet::new();
+            for id in exhibit.caught_by.iter().chain(exhibit.also) {
+                assert!(ids.insert(id), "{bug:?}: {id} twice");
+            }
+        }
+    }
+}
