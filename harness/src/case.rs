@@ -2,13 +2,13 @@
 
 use crate::judge::Judge;
 use crate::verdict::CaseResult;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
 /// A step of the ladder, in the order of contract section 5. The number is the one that a
 /// server's `[package.metadata.lab] rung` names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
     /// `select(2)`, unbounded write queues.

@@ -2,6 +2,7 @@
 
 use crate::case::{Expectation, Rung};
 use crate::limits::Limits;
+use crate::museum::tour::Tour;
 use crate::report::{RunReport, human, json, junit, tap};
 use crate::rows::{self, TableRow};
 use crate::runner::{self, Options};
@@ -42,6 +43,8 @@ enum Action {
         /// Ids, or parts of paths
         selectors: Vec<String>,
     },
+    /// Run the cases against each bug of the museum: its own cases must fail, and no others
+    Museum(Tour),
     /// Run cases against a server of this workspace and show which rows of the transition table
     /// each of them takes
     Rows {
@@ -155,6 +158,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     match cli.command {
         Action::List { selectors } => list(&selectors),
         Action::Check(check) => check.run(),
+        Action::Museum(tour) => Ok(if tour.run()? { OK } else { BROKEN_RULE }),
         Action::Rows { selectors, rung } => show_rows(&selectors, &rung),
         Action::Notes => {
             notes::update()?;

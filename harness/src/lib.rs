@@ -18,6 +18,7 @@
 //!    works with; [`inspect`]: what `/proc` says about the server.
 //! 3. [`verdict`]: how a case ends; [`autopsy`] and [`report`]: how that is told.
 //! 4. [`target`], [`rungs`], [`runner`]: which server, how it is built, how cases are run.
+//! 5. [`museum`]: whether the cases catch the mistakes that they are there for.
 //!
 //! The harness uses no crate that a server is made of, so that it cannot share a mistake with what
 //! it judges.
@@ -35,6 +36,7 @@ pub mod judge;
 pub mod launch;
 pub mod lifecycle;
 pub mod limits;
+pub mod museum;
 pub mod notes;
 mod output;
 mod port;

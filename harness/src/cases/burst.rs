@@ -37,7 +37,9 @@ pub const CASES: &[Case] = &[
         )
         .hint(
             "recv that returns 0 means that the client is gone: close(2) the descriptor and take \
-             it out of the registry, in one place of the program",
+             it out of the registry, in one place of the program. If those who stay get no reply: \
+             that place also looks for the highest descriptor that is left, for select's first \
+             argument",
         ),
     Case::new("BU04", "burst/newcomers_join_active_clients", Rung::Day2, newcomers_join)
         .rule("25 new clients beside 25 that are in the middle of a request confuse nobody", RUNG)
@@ -85,7 +87,7 @@ pub const CASES: &[Case] = &[
         .hint(
             "a client may be gone between being reported and being served: every error of recv \
              or send ends that connection only, and each end passes through the one function \
-             that closes and removes",
+             that removes and closes, at once: the next client gets the same descriptor",
         ),
 ];
 

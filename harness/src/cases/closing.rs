@@ -75,7 +75,10 @@ pub const CASES: &[Case] = &[
         .hint("recv that fails with ECONNRESET ends the connection like one that returns 0"),
     Case::new("CL13", "closing/reset_in_the_middle_of_a_request", Rung::Day2, reset_mid_request)
         .rule("a connection that is reset in the middle of a request is removed", LIFE)
-        .hint("recv that fails with ECONNRESET ends the connection, whatever its state"),
+        .hint(
+            "recv that fails with ECONNRESET ends the connection, whatever its state, and its buffers \
+             go with it: a newcomer with the same descriptor begins with empty ones",
+        ),
     Case::new("CL14", "closing/reset_with_replies_queued", Rung::Day2, reset_with_replies)
         .rule("a connection that is reset while replies are queued is removed with them", LIFE)
         .hint("send or recv that fails with other than EAGAIN or EINTR: drop the queue, close(2)")

@@ -64,7 +64,10 @@ pub const CASES: &[Case] = &[
     Case::new("FD05", "descriptors/a_reset_gives_its_descriptor_back", Rung::Day2, after_resets)
         .needs(&[Need::Pid])
         .rule("a reset connection is removed and its descriptor closed", OUTSIDE)
-        .hint("recv or send failed with ECONNRESET or EPIPE: close that connection, keep serving"),
+        .hint(
+            "recv or send failed with ECONNRESET or EPIPE: close that connection, keep serving; poll \
+             reports a reset as several events at once (POLLIN | POLLERR | POLLHUP), so test bits",
+        ),
     Case::new(
         "FD06",
         "descriptors/a_time_out_gives_its_descriptor_back",

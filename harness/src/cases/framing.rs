@@ -59,7 +59,10 @@ pub const CASES: &[Case] = &[
     Case::new("FR09", "framing/random_streams", Rung::Day2, random_streams)
         .timeout_s(20)
         .rule("valid requests in random slices, of several clients at once", REQUESTS)
-        .hint("each connection has its own buffers and its own state: share nothing"),
+        .hint(
+            "each connection has its own buffers and its own state; every reply, also that of an \
+             error, goes behind those that are queued",
+        ),
     Case::new("FR10", "framing/garbage", Rung::Day2, garbage)
         .timeout_s(20)
         .rule(

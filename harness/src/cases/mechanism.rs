@@ -61,7 +61,8 @@ pub const CASES: &[Case] = &[
         .rule("200 idle clients cost at most two wake-ups a second and 1 % of a core", OUTSIDE)
         .hint(
             "write interest must be off while a connection has nothing to write: an idle socket is \
-             always writable, so that the wait call returns at once, for ever",
+             always writable, so that the wait call returns at once, for ever. A few wake-ups too \
+             many: poll and epoll_wait count their timeout in milliseconds",
         ),
     Case::new(
         "ME08",

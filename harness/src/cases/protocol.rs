@@ -37,7 +37,8 @@ pub const CASES: &[Case] = &[
         .rule("a large body comes back whole", REQUESTS)
         .hint(
             "one recv(2) or send(2) moves a part only: add up what came, keep what was not \
-             written and go on when the socket is ready again",
+             written and go on when the socket is ready again; edge-triggered epoll tells that only \
+             once, so go on until EAGAIN",
         ),
     Case::new("PR08", "protocol/lf_and_crlf_end_a_line", Rung::Day2, lf_and_crlf_end_a_line)
         .rule("EOL is CR LF or LF alone, behind a header and behind a body", REQUESTS)

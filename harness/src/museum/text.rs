@@ -1,0 +1,92 @@
+//! The text of a failure without what differs from one run to the next, so that it can be kept,
+//! reviewed as a beginner would read it, and compared.
+
+use crate::report::{CaseReport, Verdict, human};
+use regex_lite::Regex;
+
+/// What is masked everywhere: a pattern, and what stands in its place.
+const EVERYWHERE: &[(&str, &str)] = &[
+    (r"\(\d+\.\d\d s, seed \d+\)", "(… s, seed …)"),
+    (r"--seed \d+", "--seed …"),
+    (r"'[^' ]*/bug-museum ", "'target/debug/bug-museum "),
+    (r"(127\.0\.0\.1|\[::1\]):\d+", "$1:PORT"),
+    (r"\b(pid|thread) \d+", "$1 N"),
+    (r"\[\d+\]", "[N]"),
+    (r"\d+(\.\d+)? (KiB|MiB)", "N $2"),
+    // How many bytes came depends on the socket's buffers, and so does what stood there.
+    (r#"… \d+ equal bytes … "(?:[^"\\]|\\.)*""#, r#"… N equal bytes … "BYTES""#),
+    (r"… \d+ more bytes", "… N more bytes"),
+];
+
+/// What is masked in the line that says what came: what was measured or counted.
+const ACTUAL: &[(&str, &str)] = &[
+    (r"\d+(\.\d+)?(ns|µs|ms|s)\b", "N$2"),
+    (r"\d{5,}", "N"),
+    (r"(N equal bytes [^\n]*\n) *\^ ([a-z ]+)\d+", "$1^ ${2}N"),
+];
+
+/// The report of a failed case as `harness check` prints it, without times, the last exchanges and
+/// the state of the server, and with what was measured, ports, pids and paths masked.
+///
+/// Empty for a case that ended as expected.
+#[must_use]
+pub fn lasting(report: &CaseReport) -> String {
+    let mut report = report.clone();
+    if let Verdict::Fail { failure } = &mut report.verdict {
+        failure.times = None;
+        failure.transcripts.clear();
+        failure.autopsies.clear();
+        failure.actual = mask(ACTUAL, &mask(EVERYWHERE, &failure.actual));
+    }
+    mask(EVERYWHERE, &human::failure(&report))
+}
+
+fn mask(masks: &[(&str, &str)], text: &str) -> String {
+    masks.iter().fold(text.to_owned(), |text, (pattern, mask)| {
+        let pattern = Regex::new(pattern).expect("the patterns above are right");
+        pattern.replace_all(&text, *mask).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::example_report;
+
+    #[test]
+    fn what_differs_between_runs_is_masked_and_nothing_else() {
+        for (text, masked) in [
+            ("BROKEN RULE BU01 a/b (1.02 s, seed 7)", "BROKEN RULE BU01 a/b (… s, seed …)"),
+            (
+                "check --cmd '/x/y/bug-museum --bug a-b {port}' --as day3 BU01 --seed 12",
+                "check --cmd 'target/debug/bug-museum --bug a-b {port}' --as day3 BU01 --seed …",
+            ),
+            ("pid 12 on 127.0.0.1:4711", "pid N on 127.0.0.1:PORT"),
+            ("fd 8 socket:[12033825] (blocking)", "fd 8 socket:[N] (blocking)"),
+            (r#"… 180184 equal bytes … "\x1a\"B""#, r#"… N equal bytes … "BYTES""#),
+            ("at most 8 MiB above the 8.9 MiB", "at most N MiB above the N MiB"),
+            ("at most 73741 bytes queued within 2.3s", "at most 73741 bytes queued within 2.3s"),
+        ] {
+            assert_eq!(mask(EVERYWHERE, text), masked);
+        }
+    }
+
+    #[test]
+    fn what_was_measured_is_masked_only_where_it_is_told() {
+        let mut report = example_report().cases.remove(1);
+        if let Verdict::Fail { failure } = &mut report.verdict {
+            failure.expected = "under 1.50s and 73741 bytes".into();
+            failure.actual = "1.76s and 86795 bytes on fd 7".into();
+        }
+        let text = lasting(&report);
+        assert!(text.contains("expected: under 1.50s and 73741 bytes"), "{text}");
+        assert!(text.contains("actual: Ns and N bytes on fd 7"), "{text}");
+    }
+
+    #[test]
+    fn a_mark_under_masked_bytes_has_no_column() {
+        let actual = "… 9 equal bytes … \"ab\"\n                    ^ ends after 11 of 20 bytes";
+        let masked = mask(ACTUAL, &mask(EVERYWHERE, actual));
+        assert_eq!(masked, "… N equal bytes … \"BYTES\"\n^ ends after N of 20 bytes");
+    }
+}

@@ -1,0 +1,167 @@
+//! The harness tested with the bug museum: each classic mistake is caught by the cases that are there
+//! for it, others let it alone, and what the failure says is the text that was reviewed.
+//!
+//! The texts stand beside this file. `UPDATE_EXPECT=1 cargo test -p harness --test museum` rewrites
+//! them; read what has changed as a beginner would. `cargo run -p harness -- museum` runs every case
+//! against every bug, which takes minutes; here each bug meets its own cases and a few others.
+
+#![forbid(unsafe_code)]
+
+use anyhow::{Context, Result, ensure};
+use expect_test::expect_file;
+use harness::case::{Case, Rung};
+use harness::cases;
+use harness::museum::finding::Finding;
+use harness::museum::{Bug, Museum, PLAIN_RUNGS, cases_of, text, tour};
+use harness::report::{CaseReport, human};
+use harness::runner::{self, Options};
+use harness::target::Target;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+/// Most cases wait, so more servers than there are cores are judged side by side.
+const THREADS: usize = 8;
+
+/// Quick cases, each of another group. A bug that does not name them must not disturb them.
+const CONTROL: [&str; 8] = ["PR01", "ER01", "FR01", "FD04", "CM01", "SD04", "BU01", "CL01"];
+
+/// Groups in which a mistake around `poll` or `epoll` would show that `select` does not have.
+const WAIT_GROUPS: [&str; 9] = [
+    "mechanism/",
+    "exhaustion/",
+    "burst/",
+    "fairness/",
+    "backpressure/",
+    "pausing/",
+    "slow_reader/",
+    "poll/",
+    "epoll/",
+];
+
+/// The museum, opened by the first test that runs, so that listing builds nothing.
+type Door = OnceLock<Result<Museum, String>>;
+
+fn main() -> ExitCode {
+    harness::limits::raise_descriptor_limit();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let texts = match kept_texts() {
+        Ok(texts) => texts,
+        Err(problem) => {
+            eprintln!("museum: {problem:#}");
+            return ExitCode::from(harness::cli::FAULT);
+        }
+    };
+    let door = Arc::new(Door::new());
+    let mut trials = Vec::new();
+    for name in texts.clone() {
+        trials
+            .push(trial(&door, name.clone(), move |museum| is_caught(museum, museum.bug(&name)?)));
+    }
+    for rung in PLAIN_RUNGS {
+        for case in cases_of(rung).into_iter().filter(|case| is_run_on(case, rung)) {
+            let name = format!("plain::{rung}::{}", case.path.replace('/', "::"));
+            trials.push(trial(&door, name, move |museum| plain_passes(museum, case, rung)));
+        }
+    }
+    trials.push(trial(&door, "catalogue".into(), move |museum| is_complete(museum, &texts)));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(
+    door: &Arc<Door>,
+    name: String,
+    judge: impl FnOnce(&Museum) -> Result<()> + Send + 'static,
+) -> Trial {
+    let door = Arc::clone(door);
+    Trial::test(format!("museum::{name}"), move || {
+        let museum = door.get_or_init(|| Museum::open().map_err(|problem| format!("{problem:#}")));
+        judge(museum.as_ref()?).map_err(|problem| Failed::from(format!("{problem:#}")))
+    })
+}
+
+/// Every case on select; on the others those of the groups in which the wait call may show. All of them on
+/// all three is what `harness museum` runs.
+fn is_run_on(case: &Case, rung: Rung) -> bool {
+    rung == Rung::Day3 || WAIT_GROUPS.iter().any(|group| case.path.starts_with(group))
+}
+
+/// The server without a bug keeps the rule.
+fn plain_passes(museum: &Museum, case: &'static Case, rung: Rung) -> Result<()> {
+    let reports = run(&[case], museum.plain(rung));
+    ensure_expected(&Finding::new(None, &reports), &reports)
+}
+
+/// The cases that the bug names fail, the control cases do not, and the first failure says what was
+/// reviewed.
+fn is_caught(museum: &Museum, bug: &Bug) -> Result<()> {
+    let control = CONTROL.into_iter().filter(|id| !bug.may_fail(id) && !bug.is_caught_by(id));
+    let chosen: Vec<&'static Case> =
+        bug.caught_by.iter().map(String::as_str).chain(control).filter_map(case).collect();
+    let reports = run(&chosen, museum.with_bug(bug));
+    ensure_expected(&Finding::new(Some(bug), &reports), &reports)?;
+    expect_file![text_path(&bug.name)].assert_eq(&text::lasting(&reports[0]));
+    Ok(())
+}
+
+/// Every bug has a text, and a row in the note. A text that is missing is compared, and with
+/// `UPDATE_EXPECT` written, here.
+fn is_complete(museum: &Museum, texts: &[String]) -> Result<()> {
+    for bug in museum.bugs.iter().filter(|bug| !texts.contains(&bug.name)) {
+        is_caught(museum, bug)?;
+    }
+    let stale = tour::stale(museum)?;
+    ensure!(
+        stale.is_empty(),
+        "{stale:?} in notes/bug-museum.md is stale: run `cargo run -p harness -- museum --write`"
+    );
+    Ok(())
+}
+
+/// One after the other: the tests already stand side by side.
+fn run(cases: &[&'static Case], target: Target) -> Vec<CaseReport> {
+    // The same seed each time, so that the texts are the same.
+    let options = Options { jobs: 1, seed: 0, ..Options::default() };
+    runner::run(cases, &Arc::new(target), &options, |_| ()).cases
+}
+
+fn ensure_expected(finding: &Finding, reports: &[CaseReport]) -> Result<()> {
+    let wrong = |report: &&CaseReport| {
+        finding.false_alarms.contains(&report.id) || finding.faults.contains(&report.id)
+    };
+    let texts: String = reports.iter().filter(wrong).map(human::failure).collect();
+    ensure!(finding.is_as_expected(), "{}: {finding}\n{texts}", finding.word());
+    Ok(())
+}
+
+fn case(id: &str) -> Option<&'static Case> {
+    cases::all().find(|case| case.id == id)
+}
+
+/// The bugs with a text, which makes the list of tests: the catalogue is not known before the museum
+/// is built.
+fn kept_texts() -> Result<Vec<String>> {
+    let entries = fs::read_dir(texts_folder()).context("cannot list the kept texts")?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "txt")
+            && let Some(name) = path.file_stem()
+        {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn text_path(name: &str) -> PathBuf {
+    texts_folder().join(format!("{name}.txt"))
+}
+
+fn texts_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/museum")
+}
