@@ -2,8 +2,8 @@
 //! cost (from week 4 on).
 
 use super::support::{
-    BIG, PATIENCE, TINY, Watcher, crowd, echo_of, needs_descriptors, paused_with, served_clients,
-    stopped_reader,
+    BIG, PATIENCE, TINY, Watcher, crowd, echo_of, needs_descriptors, patient_server, paused_with,
+    served_clients, stopped_reader,
 };
 use super::watch::{OUTSIDE, leave, new_descriptors};
 use crate::case::{Case, Need, Rung};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 const W04: &str = "notes/protocol.md section 5, w04-epoll";
 const PID: &[Need] = &[Need::Pid];
+const FLAGS_PID: &[Need] = &[Need::Restart, Need::Flags, Need::Pid];
 const RESTART_PID: &[Need] = &[Need::Restart, Need::Pid];
 
 /// Idle clients of the case that measures what they cost.
@@ -39,7 +40,7 @@ pub const CASES: &[Case] = &[
              it back with EPOLL_CTL_MOD when the queue is empty",
         ),
     Case::new("EP03", "epoll/output_is_watched_while_queued", Rung::W04, output_while_queued)
-        .needs(PID)
+        .needs(FLAGS_PID)
         .timeout_s(30)
         .rule("a client with replies queued is watched for output until they are sent", OUTSIDE)
         .hint(
@@ -47,7 +48,7 @@ pub const CASES: &[Case] = &[
              from the one place that computes the interest",
         ),
     Case::new("EP04", "epoll/a_paused_client_is_not_watched_for_input", Rung::W04, paused)
-        .needs(RESTART_PID)
+        .needs(FLAGS_PID)
         .rule("a paused client is not watched for input, and after the pause it is again", OUTSIDE)
         .hint(
             "level-triggered input that you don't read is reported at once and for ever: \
@@ -162,7 +163,7 @@ fn input_only(judge: &Judge) -> CaseResult {
 }
 
 fn output_while_queued(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let process = server.process()?;
     let before = process.descriptors()?;
     let mut client = stopped_reader(&server)?.0;
@@ -177,7 +178,7 @@ fn output_while_queued(judge: &Judge) -> CaseResult {
 }
 
 fn paused(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let process = server.process()?;
     let mut watcher = Watcher::new(&server)?;
     watcher.wait_for_others(judge, 0, PATIENCE)?;

@@ -2,8 +2,8 @@
 
 use super::script::{Script, send_while_reading};
 use super::support::{
-    BIG, PATIENCE, TINY, Watcher, almost_asked, echo_of, paused_with, stopped_reader,
-    wait_until_arrived,
+    BIG, PATIENCE, TINY, Watcher, almost_asked, echo_of, patient_server, paused_with,
+    stopped_reader, wait_until_arrived,
 };
 use super::timeouts::Pace;
 use super::watch::does_not_spin;
@@ -19,8 +19,6 @@ const LIFE: &str = "notes/protocol.md section 1, how a connection lives and ends
 const FINE_PRINT: &str = "notes/protocol.md section 1, the fine print";
 const STATS: &str = "notes/protocol.md section 4";
 
-/// A client with nothing but the default options of the server is paused from here on.
-const RESTART: &[Need] = &[Need::Restart];
 const RESTART_FLAGS: &[Need] = &[Need::Restart, Need::Flags];
 
 /// The cases of this group.
@@ -42,7 +40,7 @@ pub const CASES: &[Case] = &[
              send, also when the socket was writable at once",
         ),
     Case::new("PA03", "pausing/half_close_during_a_pause", Rung::Day3, half_close)
-        .needs(RESTART)
+        .needs(RESTART_FLAGS)
         .timeout_s(30)
         .rule("a client that half-closes while it is paused still gets every reply", LIFE)
         .hint(
@@ -50,7 +48,7 @@ pub const CASES: &[Case] = &[
              when those are answered and the queue is empty",
         ),
     Case::new("PA04", "pausing/quit_during_a_pause", Rung::Day3, quit)
-        .needs(RESTART)
+        .needs(RESTART_FLAGS)
         .timeout_s(30)
         .rule("`quit` behind a pause ends the connection after all replies before it", LIFE)
         .hint("requests behind a pause keep their order, and `quit` is one of them"),
@@ -81,12 +79,12 @@ pub const CASES: &[Case] = &[
              can be taken",
         ),
     Case::new("PA09", "pausing/each_pause_is_counted_once", Rung::Day3, counted_once)
-        .needs(RESTART)
+        .needs(RESTART_FLAGS)
         .timeout_s(30)
         .rule("`reads_paused` counts how often a client was paused", STATS)
         .hint("count the change from reading to paused, not every turn that finds it paused"),
     Case::new("PA10", "pausing/one_pause_is_nobody_elses", Rung::Day3, nobody_elses)
-        .needs(RESTART)
+        .needs(RESTART_FLAGS)
         .timeout_s(30)
         .rule("while one client is paused, others are served, paused, and go on", DAY3)
         .hint("marks and pause belong to the connection: look at its own queue, not at the sum"),
@@ -99,7 +97,7 @@ pub const CASES: &[Case] = &[
              when the pause begins, start it when reading goes on",
         ),
     Case::new("PA12", "pausing/every_reply_in_order", Rung::Day3, every_reply)
-        .needs(RESTART)
+        .needs(RESTART_FLAGS)
         .timeout_s(30)
         .rule("a client that was paused gets every reply, in order, byte for byte", FINE_PRINT)
         .hint(
@@ -112,7 +110,7 @@ pub const CASES: &[Case] = &[
         .rule("whatever the marks are, and however a client reads: every reply, in order", DAY3)
         .hint("`--seed` brings the marks and the streams back; try them with RUST_LOG=debug"),
     Case::new("PA14", "pausing/a_pause_does_not_make_it_spin", Rung::Day3, does_not_spin_paused)
-        .needs(&[Need::Restart, Need::Pid])
+        .needs(&[Need::Restart, Need::Flags, Need::Pid])
         .timeout_s(30)
         .rule(
             "input and the end of input that wait for a paused client leave the loop asleep",
@@ -126,7 +124,7 @@ pub const CASES: &[Case] = &[
 
 fn read_before(judge: &Judge) -> CaseResult {
     // When this pause ends nothing is queued any more: no event comes for room to write either.
-    let server = judge.server(&["--low-water", "0"])?;
+    let server = patient_server(judge, &["--low-water", "0"])?;
     let mut watcher = Watcher::new(&server)?;
     let requests = "mn\r\necho 3\r\nabc\r\n".repeat(50);
     let (mut client, reply) = paused_with(judge, &server, &mut watcher, requests)?;
@@ -136,7 +134,7 @@ fn read_before(judge: &Judge) -> CaseResult {
 }
 
 fn ends_at_once(judge: &Judge) -> CaseResult {
-    let server = judge.server(&["--high-water", "100"])?;
+    let server = patient_server(judge, &["--high-water", "100"])?;
     let mut client = server.client()?;
     let (request, reply) = echo_of(100);
     // Each reply reaches the mark, and the kernel takes all of them.
@@ -145,7 +143,7 @@ fn ends_at_once(judge: &Judge) -> CaseResult {
 }
 
 fn half_close(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let mut watcher = Watcher::new(&server)?;
     let requests = "mn\r\necho 3\r\nabc\r\n".repeat(50);
     let replies = "MN\r\nECHO 3\r\nabc\r\n".repeat(50);
@@ -173,7 +171,7 @@ fn half_close(judge: &Judge) -> CaseResult {
 }
 
 fn quit(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let mut watcher = Watcher::new(&server)?;
     let rest = "mn\r\necho 3\r\nabc\r\nquit\r\nmn\r\n";
     let (mut client, reply) = paused_with(judge, &server, &mut watcher, rest)?;
@@ -196,7 +194,7 @@ fn half_by_default(judge: &Judge) -> CaseResult {
 /// the kernel takes bytes, so that the queue is seen on both sides of the mark.
 fn goes_on_at(judge: &Judge, flags: &[&str], low: u64) -> CaseResult {
     const LAST: u64 = "MN\r\n".len() as u64;
-    let server = judge.server(flags)?;
+    let server = patient_server(judge, flags)?;
     let mut watcher = Watcher::new(&server)?;
     let mut client = server.connect().named("paused").receive_buffer(64 << 10).open()?;
     let (request, reply) = echo_of(1 << 20);
@@ -246,7 +244,7 @@ fn goes_on_at(judge: &Judge, flags: &[&str], low: u64) -> CaseResult {
 
 fn low_water_zero(judge: &Judge) -> CaseResult {
     for high_water in ["1", "1000"] {
-        let server = judge.server(&["--high-water", high_water, "--low-water", "0"])?;
+        let server = patient_server(judge, &["--high-water", high_water, "--low-water", "0"])?;
         let mut watcher = Watcher::new(&server)?;
         let (mut client, reply) = paused_with(judge, &server, &mut watcher, "mn\r\nmn\r\n")?;
         client.expect(reply)?;
@@ -258,7 +256,7 @@ fn low_water_zero(judge: &Judge) -> CaseResult {
 
 fn low_is_high(judge: &Judge) -> CaseResult {
     const MARK: u64 = 1 << 20;
-    let server = judge.server(&["--high-water", "1048576", "--low-water", "1048576"])?;
+    let server = patient_server(judge, &["--high-water", "1048576", "--low-water", "1048576"])?;
     let mut watcher = Watcher::new(&server)?;
     let mut client = server.connect().named("at the mark").receive_buffer(TINY).open()?;
     let mut replies = Vec::new();
@@ -293,7 +291,7 @@ fn echo_with_a_reply_of(length: usize) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 fn counted_once(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let mut watcher = Watcher::new(&server)?;
     let mut busy = server.connect().named("busy").open()?;
     busy.fence()?;
@@ -318,7 +316,7 @@ fn counted_once(judge: &Judge) -> CaseResult {
 }
 
 fn nobody_elses(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let mut watcher = Watcher::new(&server)?;
     let (mut first, reply) = paused_with(judge, &server, &mut watcher, "mn\r\n")?;
     let mut other = server.connect().named("other").open()?;
@@ -336,7 +334,7 @@ fn nobody_elses(judge: &Judge) -> CaseResult {
 
 fn clock_stands_still(judge: &Judge) -> CaseResult {
     let limit = Duration::from_secs(1);
-    let server = judge.server(&["--request-timeout", "1s", "--slow-reader-timeout", "1m"])?;
+    let server = patient_server(judge, &["--request-timeout", "1s"])?;
     let mut watcher = Watcher::new(&server)?;
     let mut pace = Pace::new(limit);
     let paused = paused_with(judge, &server, &mut watcher, "echo 4\r\nab");
@@ -353,7 +351,7 @@ fn clock_stands_still(judge: &Judge) -> CaseResult {
 }
 
 fn every_reply(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let mut watcher = Watcher::new(&server)?;
     let mut client = server.connect().named("slow").receive_buffer(TINY).open()?;
     let script = Script::random(&mut judge.rng(), BIG);
@@ -376,7 +374,7 @@ fn random_marks(judge: &Judge) -> CaseResult {
         let high_water = 1_usize << rng.usize(..18);
         let low_water = rng.usize(..=high_water);
         let (high, low) = (high_water.to_string(), low_water.to_string());
-        let server = judge.server(&["--high-water", &high, "--low-water", &low])?;
+        let server = patient_server(judge, &["--high-water", &high, "--low-water", &low])?;
         let mut streams = Vec::new();
         for size in [BIG / 2, 200_000, 20_000] {
             let buffer = TINY << rng.usize(..5);
@@ -399,7 +397,7 @@ fn random_marks(judge: &Judge) -> CaseResult {
 }
 
 fn does_not_spin_paused(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let mut watcher = Watcher::new(&server)?;
     let (mut waiting, _) = paused_with(judge, &server, &mut watcher, "mn\r\n")?;
     let (mut ended, _) = paused_with(judge, &server, &mut watcher, "mn\r\n")?;

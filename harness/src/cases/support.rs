@@ -31,6 +31,11 @@ pub(super) const BIG: usize = 8 << 20;
 /// What a client is told for whom there is no room.
 pub(super) const REFUSAL: &str = "SERVER_ERROR too many connections\r\n";
 
+/// A server that disconnects no slow reader before the case is over, however busy the machine is.
+pub(super) fn patient_server(judge: &Judge, flags: &[&str]) -> CaseResult<Server> {
+    judge.launch().flags(&["--slow-reader-timeout", "10m"]).flags(flags).start()
+}
+
 /// A client that does nothing but ask for `stats`, so that the asking changes nothing.
 #[derive(Debug)]
 pub(super) struct Watcher {
