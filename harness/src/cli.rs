@@ -64,8 +64,8 @@ enum Action {
     Notes,
     /// Check the pass criteria of a day, and print what its quest asks to paste
     Proof {
-        /// day1 or day2
-        #[arg(value_parser = ["day1", "day2"])]
+        /// The day
+        #[arg(value_parser = proof::DAYS)]
         day: String,
     },
 }

@@ -6,9 +6,14 @@
 //! this list too.
 
 use crate::case::Case;
-use crate::cases;
+use crate::limits::Limits;
+use crate::report::RunReport;
 use crate::rows::TableRow;
+use crate::runner::{self, Options};
+use crate::{cases, rungs};
+use anyhow::Result;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// The server that the rows are looked for on. The level-triggered ones hardly ever call `recv` in vain,
 /// so that they seldom take the rows of `EAGAIN`; this one does it all the time.
@@ -133,6 +138,31 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 #[must_use]
 pub fn case_of(entry: &Entry) -> Option<&'static Case> {
     cases::all().find(|case| case.id == entry.case)
+}
+
+/// Runs the suite on [`RUNG`] and reads along in the server's log. The second value is what does not fit:
+/// rows that are declared and not taken, and rows that are taken and said to be out of reach.
+///
+/// # Errors
+/// The server does not compile.
+pub fn run() -> Result<(RunReport, Vec<String>)> {
+    let server = rungs::find(&rungs::discover()?, RUNG)?;
+    let target = Arc::new(rungs::build_target(&server)?);
+    let cases: Vec<&'static Case> = entries().filter_map(case_of).collect();
+    // The servers write a line for each event.
+    let limits = Limits { multiplier: 3.0, ..Limits::default() };
+    let options = Options { rows: true, jobs: 16, limits, ..Options::default() };
+    let report = runner::run(&cases, &target, &options, |_| ());
+    let mut wrong = Vec::new();
+    for (entry, case) in entries().zip(&report.cases) {
+        for row in entry.rows.iter().filter(|row| !case.rows.contains(**row)) {
+            wrong.push(format!("{} does not take {row}; it takes {:?}", case.id, case.rows));
+        }
+        for (row, why) in UNREACHED.iter().filter(|(row, _)| case.rows.contains(*row)) {
+            wrong.push(format!("{} takes {row}, which is said to be out of reach: {why}", case.id));
+        }
+    }
+    Ok((report, wrong))
 }
 
 /// The suite as a numbered table: what each case shows and which rows it takes.
