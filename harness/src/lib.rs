@@ -36,6 +36,7 @@ pub mod judge;
 pub mod launch;
 pub mod lifecycle;
 pub mod limits;
+pub mod matrix;
 pub mod museum;
 pub mod notes;
 mod output;

@@ -2,17 +2,21 @@
 
 use crate::case::Case;
 use crate::cases::{self, GROUPS};
-use crate::{lifecycle, rows};
+use crate::matrix::{self, Verdicts};
+use crate::{lifecycle, rows, rungs};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The notes with parts from here, relative to the workspace.
-const NOTES: [&str; 3] = [
+const NOTES: [&str; 6] = [
     "notes/day2-select-plan.md",
+    "notes/day4-poll-migration-checklist.md",
     "notes/day5-connection-lifecycle-tests.md",
     "notes/harness-cases.md",
+    "notes/harness-matrix.md",
+    "notes/w04-epoll-migration.md",
 ];
 
 /// Rewrites the generated parts of every note.
@@ -51,6 +55,11 @@ fn refreshed() -> Result<Vec<(PathBuf, String, String)>> {
 fn part(name: &str) -> Result<Option<String>> {
     Ok(match name {
         "all cases" => Some(GROUPS.iter().map(|group| section(group)).collect()),
+        "matrix" => Some(matrix::render(&rungs::discover()?, &Verdicts::kept()?)?.0),
+        "day4 regression" => Some(matrix::regression(&["day3", "day4"], &Verdicts::kept()?)?),
+        "w04 regression" => {
+            Some(matrix::regression(&["day4", "w04", "w04-edge"], &Verdicts::kept()?)?)
+        }
         "lifecycle matrix" => Some(lifecycle::matrix()),
         "lifecycle rows" => Some(lifecycle::coverage(&rows::table()?)),
         "lifecycle rows out of reach" => Some(lifecycle::unreached()),

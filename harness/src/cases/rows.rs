@@ -15,6 +15,9 @@ const NEEDS: &[Need] = &[Need::Restart, Need::Flags];
 /// So much may be queued that nobody is paused: then input is read while replies wait.
 const NO_PAUSE: &str = "--high-water=67108864";
 
+/// The requests that make a queue.
+const PIECES: usize = 128;
+
 /// The cases of this group.
 pub const CASES: &[Case] = &[
     Case::new("RW01", "rows/half_close_while_replies_wait", Rung::Day3, half_close_while_writing)
@@ -40,6 +43,14 @@ pub const CASES: &[Case] = &[
             "notes/protocol.md section 2, SIGTERM and SIGINT",
         )
         .hint("the time of a drain begins with the signal, not when the loop gets to it"),
+    Case::new("RW05", "rows/drain_waits_for_a_reply_under_way", Rung::Day2, reply_before_half_a_request)
+        .needs(&[Need::Restart])
+        .rule(
+            "at a drain, half a request does not destroy the reply before it that the kernel still \
+             holds",
+            "notes/protocol.md section 2, SIGTERM and SIGINT",
+        )
+        .hint("close at once only if SIOCOUTQ is 0; else shut the sending side down and linger"),
 ];
 
 /// A client for which replies wait at the server, and which is not paused. Also the whole reply.
@@ -49,10 +60,13 @@ fn with_replies_waiting(
     watcher: &mut Watcher,
 ) -> CaseResult<(Client, Vec<u8>)> {
     let mut client = server.connect().named("reader").receive_buffer(TINY).open()?;
-    let (request, reply) = echo_of(BIG);
-    client.send(request)?;
+    // In pieces, so that none of them is a slow request.
+    let (request, reply) = echo_of(BIG / PIECES);
+    for _ in 0..PIECES {
+        client.send(&request)?;
+    }
     watcher.wait_for(judge, "replies to be queued", "bytes_queued", SOON, |bytes| bytes > 0)?;
-    Ok((client, reply))
+    Ok((client, reply.repeat(PIECES)))
 }
 
 fn half_close_while_writing(judge: &Judge) -> CaseResult {
@@ -70,11 +84,11 @@ fn half_close_while_writing(judge: &Judge) -> CaseResult {
 }
 
 fn slow_while_writing(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[NO_PAUSE, "--request-timeout", "300ms"])?;
+    let server = judge.server(&[NO_PAUSE, "--request-timeout", "1s"])?;
     let mut watcher = Watcher::new(&server)?;
     let (mut client, _) = with_replies_waiting(judge, &server, &mut watcher)?;
     client.send("ech")?;
-    watcher.wait_for_others(judge, 0, Duration::from_millis(1300))?;
+    watcher.wait_for_others(judge, 0, Duration::from_secs(4))?;
     judge.equal("timeouts", 1, watcher.number("timeouts")?)
 }
 
@@ -105,4 +119,29 @@ fn late_drain(judge: &Judge) -> CaseResult {
     in_a_body.send("l")?;
     server.signal(Signal::TERM)?;
     server.expect_clean_exit(Duration::from_secs(15))
+}
+
+fn reply_before_half_a_request(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    server.wait_for_ready_line()?;
+    let mut watcher = Watcher::new(&server)?;
+    // Less than the server's kernel takes of a reply, and more than the client's does.
+    let mut client = server.connect().named("slow").receive_buffer(TINY).open()?;
+    let (request, reply) = echo_of(1_000_000);
+    let before = watcher.number("bytes_read")?;
+    client.send(&request)?;
+    let all_read = before + request.len() as u64;
+    watcher.wait_for(judge, "all of it to be read", "bytes_read", SOON, |read| read >= all_read)?;
+    if watcher.number("bytes_queued")? > 0 {
+        return Err(judge.skip("the kernel takes less than 1 MB of a reply that nobody reads"));
+    }
+    client.send("echo 5\r\nhe")?;
+    let half_read = all_read + 10;
+    watcher.wait_for(judge, "the half to be read", "bytes_read", SOON, |read| read >= half_read)?;
+    server.signal(Signal::TERM)?;
+    client.expect(&reply)?;
+    client.expect_eof()?;
+    drop(client);
+    drop(watcher);
+    server.expect_clean_exit(Duration::from_secs(5))
 }
