@@ -261,7 +261,8 @@ impl Connection {
                     // BUG end-of-input-ends-the-line: a line without its LF is obeyed when the
                     // input ends; half a request, of a client that broke off, is carried out
                     // (notes/protocol.md section 1, half-close).
-                    if bug(Bug::EndOfInputEndsTheLine) {
+                    let in_a_line = !matches!(self.read_buf.last(), None | Some(b'\n'));
+                    if bug(Bug::EndOfInputEndsTheLine) && in_a_line {
                         self.read_buf.push(b'\n');
                     }
                     // The client sends no more. It still reads, so it gets every reply.
