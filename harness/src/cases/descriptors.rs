@@ -133,20 +133,32 @@ fn everything_else_is_close_on_exec_too(judge: &Judge) -> CaseResult {
 /// Stops the server at a random moment of each of many accepts, so that a gap between two calls
 /// has a good chance to be seen. A server without the gap can't fail.
 fn from_creation_on(judge: &Judge) -> CaseResult {
+    const CLIENTS: usize = 20;
     let server = judge.server(&[])?;
     let process = server.process()?;
     let mut rng = judge.rng();
-    for _ in 0..150 {
+    let mut known: Vec<String> = Vec::new();
+    let mut latest_us = 400;
+    for _ in 0..300 {
         server.pause()?;
-        let clients = [server.client()?, server.client()?, server.client()?];
+        let clients = (0..CLIENTS).map(|_| server.client()).collect::<CaseResult<Vec<_>>>()?;
         server.resume()?;
-        let moment = Instant::now() + Duration::from_micros(rng.u64(..400));
+        let moment = Instant::now() + Duration::from_micros(rng.u64(..latest_us));
         while Instant::now() < moment {
             std::hint::spin_loop();
         }
         server.pause()?;
-        process.descriptors()?.iter().try_for_each(|d| has_its_flags(judge, d))?;
-        leave(clients.into())?;
+        let descriptors = process.descriptors()?;
+        descriptors.iter().try_for_each(|d| has_its_flags(judge, d))?;
+        // Aims at the middle of the accepts, however fast the server is and however busy the machine.
+        let accepted = descriptors.iter().filter(|d| !known.contains(&d.target)).count();
+        known = descriptors.into_iter().map(|d| d.target).collect();
+        latest_us = match accepted {
+            0 => (latest_us * 5 / 4).min(20_000),
+            CLIENTS.. => (latest_us * 4 / 5).max(20),
+            _ => latest_us,
+        };
+        leave(clients)?;
     }
     server.resume()
 }

@@ -115,8 +115,8 @@ fn beside_a_flood(judge: &Judge, chunk: Vec<u8>) -> CaseResult {
     clients.iter_mut().try_for_each(Client::fence)?;
     let flood = Flood::start(&server, chunk)?;
     flood.wait_for(judge, 64 << 10)?;
-    all_are_answered_in_time(judge, &mut clients)?;
-    all_are_answered_in_time(judge, &mut clients)
+    // Several times, because a flood may stand still for a moment.
+    (0..5).try_for_each(|_| all_are_answered_in_time(judge, &mut clients))
 }
 
 fn flood_of_small_requests(judge: &Judge) -> CaseResult {

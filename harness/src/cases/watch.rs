@@ -123,12 +123,21 @@ pub(super) fn is_at_rest(judge: &Judge, process: &Process, time: Duration) -> Ca
     })
 }
 
-/// Far less CPU than a loop that never sleeps uses, even on a machine that has other work.
+/// Far less CPU than a loop that never sleeps uses. On a busy machine that one gets little of a core
+/// too, but it is ready to run all the time.
 pub(super) fn does_not_spin(judge: &Judge, process: &Process, time: Duration) -> CaseResult {
-    let (started, before) = (Instant::now(), process.cpu()?);
+    let used = || -> CaseResult<(Duration, Duration)> {
+        let threads = process.threads()?;
+        let cpu: Duration = threads.iter().map(|thread| thread.cpu).sum();
+        Ok((cpu, cpu + threads.iter().map(|thread| thread.kept_waiting).sum::<Duration>()))
+    };
+    let (started, (cpu_before, ready_before)) = (Instant::now(), used()?);
     sleep(time);
-    let (cpu, elapsed) = (process.cpu()? - before, started.elapsed());
-    judge.ensure(cpu < elapsed / 10, "a loop that sleeps (under 10 % of a core)", || {
-        format!("it spins: {cpu:.1?} of CPU in {elapsed:.2?}")
+    let (cpu, ready) = used()?;
+    let (cpu, ready) = (cpu.saturating_sub(cpu_before), ready.saturating_sub(ready_before));
+    let elapsed = started.elapsed();
+    let sleeps = cpu < elapsed / 10 && ready < elapsed.mul_f64(0.8);
+    judge.ensure(sleeps, "a loop that sleeps (under 10 % of a core)", || {
+        format!("it spins: {cpu:.1?} of CPU in {elapsed:.2?}, and ready to run for {ready:.2?}")
     })
 }

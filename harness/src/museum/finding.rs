@@ -14,6 +14,8 @@ pub struct Finding {
     pub also: Vec<&'static str>,
     /// Cases of its `caught_by` that did not fail.
     pub missed_by: Vec<String>,
+    /// Cases of its `caught_by` that could not be judged here and now.
+    pub skipped: Vec<&'static str>,
     /// Cases that failed and are in neither list.
     pub false_alarms: Vec<&'static str>,
     /// Cases in neither list that failed and, run again, passed: a busy machine, or chance.
@@ -29,10 +31,14 @@ impl Finding {
         let caught_by = bug.map(|bug| bug.caught_by.as_slice()).unwrap_or_default();
         let mut finding = Self::default();
         for report in reports {
+            let must_fail = bug.is_some_and(|bug| bug.is_caught_by(report.id));
+            if must_fail && matches!(report.verdict, Verdict::Skip { .. }) {
+                finding.skipped.push(report.id);
+            }
             let Some(class) = failure(report) else { continue };
             let list = if class == Class::HarnessFault {
                 &mut finding.faults
-            } else if bug.is_some_and(|bug| bug.is_caught_by(report.id)) {
+            } else if must_fail {
                 &mut finding.caught_by
             } else if bug.is_some_and(|bug| bug.may_fail(report.id)) {
                 &mut finding.also
@@ -41,8 +47,11 @@ impl Finding {
             };
             list.push(report.id);
         }
-        let missed = caught_by.iter().filter(|id| !finding.caught_by.contains(&id.as_str()));
-        finding.missed_by = missed.cloned().collect();
+        let is_missed = |id: &&String| {
+            let id = id.as_str();
+            !finding.caught_by.contains(&id) && !finding.skipped.contains(&id)
+        };
+        finding.missed_by = caught_by.iter().filter(is_missed).cloned().collect();
         finding
     }
 
@@ -79,6 +88,7 @@ impl fmt::Display for Finding {
             ("caught by", own(&self.caught_by)),
             ("also", own(&self.also)),
             ("NOT CAUGHT BY", self.missed_by.join(" ")),
+            ("not judged by", own(&self.skipped)),
             ("FALSE ALARM", own(&self.false_alarms)),
             ("once but not again", own(&self.unsteady)),
             ("FAULT OF THE HARNESS", own(&self.faults)),
@@ -146,6 +156,7 @@ mod tests {
             (vec![("BU01", None), ("BU02", None), ("CL01", BROKEN)], "SURVIVED"),
             (vec![("BU01", BROKEN), ("BU02", None)], "MISSED"),
             (vec![("BU01", BROKEN)], "MISSED"),
+            (vec![], "SURVIVED"),
             (vec![("BU01", BROKEN), ("BU02", BROKEN), ("PR01", BROKEN)], "FALSE ALARM"),
             (vec![("BU01", BROKEN), ("BU02", BROKEN), ("PR01", fault)], "FAULT"),
             (vec![("BU01", BROKEN), ("BU02", fault)], "FAULT"),
@@ -154,6 +165,16 @@ mod tests {
             assert_eq!(finding.word(), word, "{finding}");
             assert!(!finding.is_as_expected(), "{finding}");
         }
+    }
+
+    #[test]
+    fn a_case_that_is_skipped_says_nothing_and_that_is_told() {
+        let skip = Verdict::Skip { reason: "this machine stood still".into() };
+        let skipped = CaseReport { verdict: skip, ..report("BU02", None) };
+        let bug = bug(&["BU01", "BU02"], &[]);
+        let finding = Finding::new(Some(&bug), &[report("BU01", BROKEN), skipped]);
+        assert!(finding.is_as_expected());
+        assert_eq!(finding.to_string(), "caught by BU01; not judged by BU02");
     }
 
     #[test]
