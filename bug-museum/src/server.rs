@@ -223,11 +223,13 @@ impl Connection {
             self.flush(turn)?;
         }
         while ready.read && self.interest().read {
-            let may_have_more = self.receive(share, turn)?;
+            // With that mistake goes a buffer on the stack.
+            let share = if bug(Bug::ReadsUntilEagain) { 1 << 10 } else { share };
+            let received = self.receive(share, turn)?;
             // BUG reads-until-eagain: one client is served until its socket is empty; while it
             // floods that is never, and the others starve (the EventLoop progress report: an I/O
             // budget, for fairness).
-            if !(may_have_more && bug(Bug::ReadsUntilEagain)) {
+            if !(received && bug(Bug::ReadsUntilEagain)) {
                 break;
             }
             self.take_requests(turn);
@@ -243,7 +245,7 @@ impl Connection {
         self.finish(turn)
     }
 
-    /// Reads one share; says whether it was used up.
+    /// Reads one share; says whether there was anything.
     fn receive(&mut self, share: usize, turn: &mut Turn) -> io::Result<bool> {
         let mut left = share;
         while left > 0 {
@@ -298,7 +300,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        Ok(left == 0)
+        Ok(left < share)
     }
 
     // The protocol: bytes in the read buffer become replies in the write buffer.

@@ -15,6 +15,8 @@ const SOCKETS: usize = 10;
 const BUSY_MACHINE: Duration = Duration::from_secs(1);
 /// How long a process that may be dying is given to be seen dead.
 const DYING: Duration = Duration::from_millis(30);
+/// How long one that has stopped listening is given.
+const DEAF: Duration = Duration::from_secs(1);
 
 /// What one server was doing.
 #[derive(Debug, Clone, Serialize)]
@@ -39,7 +41,10 @@ pub(crate) fn examine(
     pid: Option<i32>,
     process: Option<&OwnedProcess>,
 ) -> ServerAutopsy {
-    let status = process.and_then(|process| process.wait(DYING));
+    let status = process.and_then(|process| {
+        let seen = process.wait(DYING);
+        seen.or_else(|| if pid.is_some_and(listens) { None } else { process.wait(DEAF) })
+    });
     let mut autopsy = ServerAutopsy {
         command: command.to_owned(),
         state: String::new(),
@@ -67,6 +72,12 @@ pub(crate) fn examine(
         autopsy.log = process.stderr.last_lines(LOG_LINES);
     }
     autopsy
+}
+
+/// Whether the process still has a listening socket. One that crashes closes it first.
+fn listens(pid: i32) -> bool {
+    let sockets = Process::new(pid).and_then(|process| process.sockets());
+    sockets.is_ok_and(|all| all.iter().any(|socket| socket.state == TcpState::Listen))
 }
 
 fn look_inside(pid: i32, autopsy: &mut ServerAutopsy) -> Result<(), String> {

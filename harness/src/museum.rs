@@ -5,6 +5,7 @@
 //! that fails for another's mistake accuses the wrong part of a learner's server.
 
 pub mod finding;
+pub mod note;
 pub mod text;
 pub mod tour;
 

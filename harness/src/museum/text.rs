@@ -2,6 +2,7 @@
 //! reviewed as a beginner would read it, and compared.
 
 use crate::report::{CaseReport, Verdict, human};
+use crate::verdict::Class;
 use regex_lite::Regex;
 
 /// What is masked everywhere: a pattern, and what stands in its place.
@@ -10,7 +11,7 @@ const EVERYWHERE: &[(&str, &str)] = &[
     (r"--seed \d+", "--seed …"),
     (r"'[^' ]*/bug-museum ", "'target/debug/bug-museum "),
     (r"(127\.0\.0\.1|\[::1\]):\d+", "$1:PORT"),
-    (r"\b(pid|thread) \d+", "$1 N"),
+    (r"\b(pid|thread|client|newcomer) \d+", "$1 N"),
     (r"\[\d+\]", "[N]"),
     (r"\d+(\.\d+)? (KiB|MiB)", "N $2"),
     // How many bytes came depends on the socket's buffers, and so does what stood there.
@@ -22,7 +23,8 @@ const EVERYWHERE: &[(&str, &str)] = &[
 const ACTUAL: &[(&str, &str)] = &[
     (r"\d+(\.\d+)?(ns|µs|ms|s)\b", "N$2"),
     (r"\d{5,}", "N"),
-    (r"(N equal bytes [^\n]*\n) *\^ ([a-z ]+)\d+", "$1^ ${2}N"),
+    (r"\d+ wake-ups", "N wake-ups"),
+    (r"(N equal bytes [^\n]*\n) *\^ ([a-z ]+)[\dN]+", "$1^ ${2}N"),
 ];
 
 /// The report of a failed case as `harness check` prints it, without times, the last exchanges and
@@ -36,6 +38,14 @@ pub fn lasting(report: &CaseReport) -> String {
         failure.times = None;
         failure.transcripts.clear();
         failure.autopsies.clear();
+        // Which client notices a crash first, and what it was waiting for, is chance.
+        if failure.class == Class::ServerCrash
+            && let Some(end) = failure.actual.lines().last().map(str::to_owned)
+        {
+            failure.expected = "…".into();
+            failure.client = None;
+            failure.actual = end;
+        }
         failure.actual = mask(ACTUAL, &mask(EVERYWHERE, &failure.actual));
     }
     mask(EVERYWHERE, &human::failure(&report))
@@ -84,9 +94,25 @@ mod tests {
     }
 
     #[test]
+    fn of_a_crash_only_the_end_of_the_server_is_kept() {
+        let mut report = example_report().cases.remove(1);
+        if let Verdict::Fail { failure } = &mut report.verdict {
+            failure.class = Class::ServerCrash;
+            failure.client = Some("client 7".into());
+            failure.actual = "\"\"\nthe server exited with status 1".into();
+        }
+        let text = lasting(&report);
+        assert!(text.starts_with("SERVER CRASH"), "{text}");
+        assert!(text.contains("  actual: the server exited with status 1\n"), "{text}");
+    }
+
+    #[test]
     fn a_mark_under_masked_bytes_has_no_column() {
-        let actual = "… 9 equal bytes … \"ab\"\n                    ^ ends after 11 of 20 bytes";
-        let masked = mask(ACTUAL, &mask(EVERYWHERE, actual));
-        assert_eq!(masked, "… N equal bytes … \"BYTES\"\n^ ends after N of 20 bytes");
+        for number in ["11", "180224"] {
+            let actual =
+                format!("… 9 equal bytes … \"ab\"\n          ^ ends after {number} of 20 bytes");
+            let masked = mask(ACTUAL, &mask(EVERYWHERE, &actual));
+            assert_eq!(masked, "… N equal bytes … \"BYTES\"\n^ ends after N of 20 bytes");
+        }
     }
 }
