@@ -155,8 +155,9 @@ pub(super) fn echo_of(count: usize) -> (Vec<u8>, Vec<u8>) {
 /// A client with a tiny receive buffer that has asked for an echo of [`BIG`] bytes and reads none
 /// of it. The second value is a moment before the reply can have begun.
 pub(super) fn stopped_reader(server: &Server) -> CaseResult<(Client, Instant)> {
-    let mut client = server.connect().named("reader").receive_buffer(TINY).open()?;
+    // Before the client is there: its clocks run from then on.
     let (request, _) = echo_of(BIG);
+    let mut client = server.connect().named("reader").receive_buffer(TINY).open()?;
     let (most, last_byte) = request.split_at(request.len() - 1);
     client.send(most)?;
     let before = Instant::now();
