@@ -47,6 +47,13 @@ pub trait Stream: Read + Write {
     /// The socket is not connected any more.
     fn unacknowledged(&self) -> io::Result<usize>;
 
+    /// Makes the close that follows a reset, which drops what the kernel still holds for the peer at
+    /// once (socket(7), `SO_LINGER` with a time of 0).
+    ///
+    /// # Errors
+    /// The socket is not connected any more.
+    fn reset_on_close(&mut self) -> io::Result<()>;
+
     /// How many bytes the kernel holds that have not been received yet (tcp(7), `SIOCINQ`).
     ///
     /// # Errors
@@ -197,7 +204,8 @@ impl<S> Connection<S> {
             pressure: Pressure::default(),
             tasks_out: 0,
             last_active: now,
-            drained: false,
+            // Nothing has been reported yet.
+            drained: true,
             bytes_sent: 0,
             unconfirmed: None,
             stalled_since: None,
@@ -328,6 +336,11 @@ impl<S> Connection<S> {
         }
         self.state = to;
         action
+    }
+
+    /// Whether it is to be visited again without waiting.
+    pub(crate) fn wants_a_turn(&self) -> bool {
+        self.fate() == Fate::Again
     }
 
     fn fate(&self) -> Fate {

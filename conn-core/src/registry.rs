@@ -135,6 +135,10 @@ impl<S> ConnectionRegistry<S> {
                 continue;
             };
             let interest = slot.conn.interest();
+            if interest == Interest::NONE && slot.conn.wants_a_turn() {
+                // Only until the next turn, and in that it is visited whatever the kernel says.
+                continue;
+            }
             let told = mem::replace(&mut slot.told, interest);
             changes.extend(Change::between(told, interest).map(|change| (fd, change)));
         }

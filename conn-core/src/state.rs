@@ -352,7 +352,7 @@ pub const TABLE: &[Row] = &[
 
     row("W1",  &[Writing],                      Readable,        ALWAYS,       Writing,       Receive,        "pipelined requests are read while replies wait"),
     row("W2",  &[Writing],                      ReadWouldBlock,  ALWAYS,       Writing,       AwaitWritable,  "nothing more has come; the replies still wait"),
-    row("W3",  &[Writing],                      HeaderComplete,  ALWAYS,       Writing,       QueueReply,     "the next pipelined request: its reply goes behind the others"),
+    row("W3",  &[Writing],                      HeaderComplete,  ALWAYS,       Writing,       QueueReply,     "the next pipelined request: its reply goes behind the others (`quit` has none)"),
     row("W4",  &[Writing],                      BodyComplete,    ALWAYS,       Writing,       QueueReply,     "the next pipelined request is whole"),
     row("W5",  &[Writing],                      FramingLost,     ALWAYS,       Writing,       QueueReply,     "one error reply behind the others, then the end"),
     row("W6",  &[Writing],                      TaskDone,        ALWAYS,       Writing,       QueueReply,     "the result goes behind the replies before it"),
@@ -378,7 +378,6 @@ pub const TABLE: &[Row] = &[
     row("L2",  &[Closing],                      ReadWouldBlock,  ALWAYS,       Closing,       AwaitReadable,  "the peer has not closed yet"),
     row("L3",  &[Closing],                      PeerShutdown,    ALWAYS,       Closing,       CloseSocket,    "both sides are done"),
     row("L4",  &[Closing],                      LingerOver,      ALWAYS,       Closing,       CloseSocket,    "the peer had 2 s or 1 MiB to finish, whichever came first"),
-    row("L5",  &[Closing],                      Drain,           ALWAYS,       Closing,       AwaitReadable,  "it is on its way out already"),
 
     row("M4",  ANY,                             PeerReset,       ALWAYS,       Closing,       CloseSocket,    "there is nobody left to talk to"),
     row("M5",  &[Connecting, ReadingHeader, ReadingBody], IdleTimeout,     ALWAYS,       Closing,       CloseSocket,    "nothing moved for too long"),
@@ -427,6 +426,7 @@ pub const IMPOSSIBLE: &[Impossible] = &[
         "nothing is queued, or nothing more will be sent"),
     never(&[Writing], &[WriteComplete], &[Replies], "complete means that nothing is queued"),
     never(&[Writing], &[IdleTimeout], ALWAYS, "the clock of a stalled reader never runs out later"),
+    never(&[Closing], &[Drain], ALWAYS, "the input of who lingers has been cut already"),
     never(&[Closing], &[HeaderComplete, BodyComplete, FramingLost, WriteWouldBlock, WriteComplete], ALWAYS,
         "what arrives is thrown away unparsed, and nothing is sent"),
     never(&[Closing], &[IdleTimeout, RequestTimeout, StallTimeout], ALWAYS, "the linger clock runs instead"),

@@ -114,6 +114,13 @@ mod tests {
     }
 
     #[test]
+    fn eighty_percent_is_rounded_up() {
+        for (high_water, long) in [(1, 1), (3, 3), (6, 5), (1_000, 800), (65_536, 52_429)] {
+            assert_eq!(Backpressure { high_water, ..POLICY }.long(), long);
+        }
+    }
+
+    #[test]
     fn at_its_end_who_took_too_little_is_disconnected() {
         let slow = Disconnect(Reason::SlowReaderSustained);
         assert_eq!(decide(900, true, Window::Over { taken: 0 }), slow);

@@ -91,3 +91,16 @@ fn milliseconds(timeout: Duration) -> PollTimeout {
     let millis = timeout.as_nanos().div_ceil(1_000_000);
     PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_list_is_used_again() {
+        let list = Vec::with_capacity(10_000);
+        let memory = list.as_ptr();
+        let again: Vec<PollFd<'_>> = recycle(list);
+        assert!(again.is_empty() && again.capacity() == 10_000 && again.as_ptr() == memory);
+    }
+}

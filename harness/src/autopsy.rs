@@ -4,12 +4,15 @@ use crate::inspect::{Process, TcpState};
 use crate::process::{OwnedProcess, describe};
 use crate::verdict::Stop;
 use serde::Serialize;
+use std::fmt::Write;
 use std::time::Duration;
 
 /// Lines of the log that are shown.
 const LOG_LINES: usize = 10;
 /// Sockets that are shown one by one.
 const SOCKETS: usize = 10;
+/// Who had to wait this long for a CPU may be late for that reason alone.
+const BUSY_MACHINE: Duration = Duration::from_secs(1);
 /// How long a process that may be dying is given to be seen dead.
 const DYING: Duration = Duration::from_millis(30);
 /// How long one that has stopped listening is given.
@@ -85,13 +88,19 @@ fn look_inside(pid: i32, autopsy: &mut ServerAutopsy) -> Result<(), String> {
     let process = Process::new(pid).map_err(words)?;
     for thread in process.threads().map_err(words)? {
         let doing = thread.call().map_or_else(words, |call| call.to_string());
-        autopsy.threads.push(format!(
+        let mut line = format!(
             "{} ({}): {doing}, state {}, {:.2} s of CPU time",
             thread.tid,
             thread.name,
             thread.state,
             thread.cpu.as_secs_f64()
-        ));
+        );
+        if thread.kept_waiting > BUSY_MACHINE {
+            let waited = thread.kept_waiting.as_secs_f64();
+            write!(line, "; this machine was busy: it waited {waited:.1} s for a CPU")
+                .expect("a String takes all");
+        }
+        autopsy.threads.push(line);
     }
     let sockets = process.sockets().map_err(words)?;
     let holding: Vec<_> = sockets.iter().filter(|s| s.unread > 0 || s.unsent > 0).collect();

@@ -2,6 +2,7 @@
 
 use crate::case::{Expectation, Rung};
 use crate::limits::Limits;
+use crate::matrix::{self, Verdicts};
 use crate::museum::tour::Tour;
 use crate::report::{RunReport, human, json, junit, tap};
 use crate::rows::{self, TableRow};
@@ -53,12 +54,18 @@ enum Action {
         #[arg(long, value_name = "RUNG", default_value = "w04")]
         rung: String,
     },
+    /// Run the cases that show what each rung adds, on every server of this workspace
+    Matrix {
+        /// Keep the verdicts, and bring the notes up to date
+        #[arg(long)]
+        write: bool,
+    },
     /// Bring the generated parts of the workspace's notes up to date
     Notes,
     /// Check the pass criteria of a day, and print what its quest asks to paste
     Proof {
-        /// day1 or day2
-        #[arg(value_parser = ["day1", "day2"])]
+        /// The day
+        #[arg(value_parser = proof::DAYS)]
         day: String,
     },
 }
@@ -160,6 +167,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Action::Check(check) => check.run(),
         Action::Museum(tour) => Ok(if tour.run()? { OK } else { BROKEN_RULE }),
         Action::Rows { selectors, rung } => show_rows(&selectors, &rung),
+        Action::Matrix { write } => show_matrix(write),
         Action::Notes => {
             notes::update()?;
             Ok(OK)
@@ -173,6 +181,23 @@ fn list(selectors: &[String]) -> Result<u8> {
         println!("{} {:<4} {:<55} {}", case.id, case.since.name(), case.path, case.rule);
     }
     Ok(OK)
+}
+
+fn show_matrix(write: bool) -> Result<u8> {
+    let (servers, chosen) = (rungs::discover()?, matrix::cases());
+    let mut verdicts = Verdicts::default();
+    for (server, target) in servers.iter().zip(rungs::build_targets(&servers)?) {
+        let report = runner::run(&chosen, &Arc::new(target), &Options::default(), |_| ());
+        eprint!("{}", human::summary(&report));
+        verdicts.add(server, &report);
+    }
+    let (table, good) = matrix::render(&servers, &verdicts)?;
+    print!("{table}");
+    if write {
+        verdicts.keep()?;
+        notes::update()?;
+    }
+    Ok(if good { OK } else { BROKEN_RULE })
 }
 
 fn show_rows(selectors: &[String], rung: &str) -> Result<u8> {

@@ -122,8 +122,8 @@ pub struct Thread {
     pub state: char,
     /// CPU time used since it started.
     pub cpu: Duration,
-    /// How long it was ready to run and waited for a core, where the kernel tells (schedstat).
-    pub ready: Duration,
+    /// How long it could have run since it started, and had no CPU; 0 where the kernel does not tell.
+    pub kept_waiting: Duration,
     /// How often it went to sleep on its own. A loop that wakes once sleeps once more.
     pub voluntary_switches: u64,
     task: Task,
@@ -237,15 +237,18 @@ impl Process {
             let ticks = Duration::from_millis(
                 (stat.utime + stat.stime) * 1000 / procfs::ticks_per_second().max(1),
             );
-            let (cpu, ready) = task.schedstat().map_or((ticks, Duration::ZERO), |s| {
-                (Duration::from_nanos(s.sum_exec_runtime), Duration::from_nanos(s.run_delay))
-            });
+            let schedule = task.schedstat().ok();
+            let cpu = schedule
+                .as_ref()
+                .map_or(ticks, |schedule| Duration::from_nanos(schedule.sum_exec_runtime));
+            let kept_waiting = schedule
+                .map_or(Duration::ZERO, |schedule| Duration::from_nanos(schedule.run_delay));
             threads.push(Thread {
                 tid: task.tid,
                 name: stat.comm,
                 state: stat.state,
                 cpu,
-                ready,
+                kept_waiting,
                 voluntary_switches: status.voluntary_ctxt_switches.unwrap_or(0),
                 task,
             });

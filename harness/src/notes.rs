@@ -2,13 +2,22 @@
 
 use crate::case::Case;
 use crate::cases::{self, GROUPS};
+use crate::matrix::{self, Verdicts};
+use crate::{lifecycle, rows, rungs};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The notes with parts from here, relative to the workspace.
-const NOTES: [&str; 2] = ["notes/day2-select-plan.md", "notes/harness-cases.md"];
+const NOTES: [&str; 6] = [
+    "notes/day2-select-plan.md",
+    "notes/day4-poll-migration-checklist.md",
+    "notes/day5-connection-lifecycle-tests.md",
+    "notes/harness-cases.md",
+    "notes/harness-matrix.md",
+    "notes/w04-epoll-migration.md",
+];
 
 /// Rewrites the generated parts of every note.
 ///
@@ -34,19 +43,32 @@ fn refreshed() -> Result<Vec<(PathBuf, String, String)>> {
     let read = |note: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(note);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {note}"))?;
-        let fresh = note_parts::refresh(&text, |name| Ok(part(name)))
+        let fresh = note_parts::refresh(&text, part)
             .with_context(|| format!("{note} cannot be brought up to date"))?;
         Ok((path, text, fresh))
     };
     NOTES.into_iter().map(read).collect()
 }
 
-/// `burst cases` is the table of one group; `all cases` every table under its heading.
-fn part(name: &str) -> Option<String> {
-    if name == "all cases" {
-        return Some(GROUPS.iter().map(|group| section(group)).collect());
-    }
-    let prefix = format!("{}/", name.strip_suffix(" cases")?);
+/// The part of this name, if there is one: `burst cases` is the table of one group, `all cases` every
+/// table under its heading.
+fn part(name: &str) -> Result<Option<String>> {
+    Ok(match name {
+        "all cases" => Some(GROUPS.iter().map(|group| section(group)).collect()),
+        "matrix" => Some(matrix::render(&rungs::discover()?, &Verdicts::kept()?)?.0),
+        "day4 regression" => Some(matrix::regression(&["day3", "day4"], &Verdicts::kept()?)?),
+        "w04 regression" => {
+            Some(matrix::regression(&["day4", "w04", "w04-edge"], &Verdicts::kept()?)?)
+        }
+        "lifecycle matrix" => Some(lifecycle::matrix()),
+        "lifecycle rows" => Some(lifecycle::coverage(&rows::table()?)),
+        "lifecycle rows out of reach" => Some(lifecycle::unreached()),
+        _ => name.strip_suffix(" cases").and_then(group),
+    })
+}
+
+fn group(name: &str) -> Option<String> {
+    let prefix = format!("{name}/");
     let group: Vec<&Case> = cases::all().filter(|case| case.path.starts_with(&prefix)).collect();
     (!group.is_empty()).then(|| table(group))
 }
@@ -79,7 +101,7 @@ mod tests {
 
     #[test]
     fn an_unknown_part_is_none() {
-        assert_eq!(part("no such group cases"), None);
-        assert_eq!(part("burst"), None);
+        assert_eq!(part("no such group cases").unwrap(), None);
+        assert_eq!(part("burst").unwrap(), None);
     }
 }

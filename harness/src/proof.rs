@@ -3,9 +3,14 @@
 //! A criterion is checked in the day's document and in its code, and where it is about behaviour, by
 //! running the cases for it. All evidence is found at the moment of the proof, none is remembered.
 
-use crate::case::{Case, Rung};
+mod day2;
+mod day3;
+mod day5;
+mod migration;
+
+use crate::report::Verdict;
 use crate::runner::{self, Options};
-use crate::{cases, rungs, selector};
+use crate::{cases, rungs};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +19,9 @@ use std::sync::Arc;
 
 /// The most that may be pasted as a proof, in characters.
 const MOST_CHARACTERS: usize = 5_000;
+
+/// The days that there is a proof for.
+pub const DAYS: [&str; 6] = ["day1", "day2", "day3", "day4", "w04", "day5"];
 
 /// What was found for a criterion, or what is missing.
 type Evidence = Result<String, String>;
@@ -25,8 +33,12 @@ type Evidence = Result<String, String>;
 pub fn prove(day: &str) -> Result<bool> {
     match day {
         "day1" => day1(),
-        "day2" => day2(),
-        _ => bail!("there is no proof for {day:?}; there are: day1, day2"),
+        "day2" => day2::prove(),
+        "day3" => day3::prove(),
+        "day4" => migration::prove(&migration::DAY4),
+        "w04" => migration::prove(&migration::W04),
+        "day5" => day5::prove(),
+        _ => bail!("there is no proof for {day:?}; there are: {}", DAYS.join(", ")),
     }
 }
 
@@ -45,24 +57,14 @@ fn day1() -> Result<bool> {
     let note = Document::read("notes/day1-event-loop-state-model.md")?;
     println!("\nthe document: {} ({} lines)", note.path.display(), note.text.lines().count());
     let proof = run("--proof")?;
-    paste(&String::from_utf8_lossy(&proof.stdout));
-    Ok(check.status.success() && proof.status.success())
+    let short = paste(&String::from_utf8_lossy(&proof.stdout));
+    Ok(check.status.success() && proof.status.success() && short)
 }
 
-fn day2() -> Result<bool> {
-    let note = Document::read("notes/day2-select-plan.md")?;
-    let poller = Document::read("day2-select-loop/src/select.rs")?;
-    let registry = Document::read("conn-core/src/registry.rs")?;
-    let burst = selector::select(cases::all(), &["burst/".to_owned()])?;
-    let criteria: [(&str, Evidence); 5] = [
-        ("the select() loop handles read, write and error sets", all_three_sets(&note, &poller)),
-        ("the registry supports add, remove and look-up by fd", registry_calls(&note, &registry)),
-        ("max_fd follows every add and remove", max_fd(&note, &poller, &registry)),
-        ("the test plan covers 50+ clients, and passes", fifty_clients(&note, &burst)?),
-        ("the time-out is chosen and justified", time_out(&note)),
-    ];
-    println!("Day 2: pass criteria\n");
-    for (number, (criterion, evidence)) in (1..).zip(&criteria) {
+/// Prints each criterion with its evidence; says whether all hold.
+fn report(day: &str, criteria: &[(&str, Evidence)]) -> bool {
+    println!("{day}: pass criteria\n");
+    for (number, (criterion, evidence)) in (1..).zip(criteria) {
         let (mark, text) = match evidence {
             Ok(text) => ("ok  ", text),
             Err(text) => ("FAIL", text),
@@ -70,79 +72,42 @@ fn day2() -> Result<bool> {
         println!("{mark} {number}. {criterion}");
         text.lines().for_each(|line| println!("        {line}"));
     }
-    let loop_and_registry = note.section("The select loop").map(first_code_block);
-    match (loop_and_registry, note.section("The connection registry")) {
-        (Some(Some(pseudocode)), Some(registry)) => {
-            paste(&format!("## Select loop\n\n{pseudocode}\n\n## Connection registry\n{registry}"));
-        }
-        _ => bail!("{} has no loop and registry to paste", note.path.display()),
+    criteria.iter().all(|(_, evidence)| evidence.is_ok())
+}
+
+/// Runs these cases now: all must pass.
+fn passes(rung: &str, ids: &[&str]) -> Result<Evidence> {
+    let server = rungs::find(&rungs::discover()?, rung)?;
+    let target = Arc::new(rungs::build_target(&server)?);
+    let chosen: Vec<_> = cases::all().filter(|case| ids.contains(&case.id)).collect();
+    let report = runner::run(&chosen, &target, &Options::default(), |_| ());
+    let ill: Vec<&str> = report
+        .cases
+        .iter()
+        .filter(|case| !matches!(case.verdict, Verdict::Pass))
+        .map(|case| case.id)
+        .collect();
+    let counts = format!("{} of {} cases pass on {}", report.counts.passed, ids.len(), server.name);
+    let all = report.counts.passed as usize == ids.len();
+    Ok(if all { Ok(counts) } else { Err(format!("{counts}, not {}", ill.join(" "))) })
+}
+
+/// What the document says and what the cases say, in this order; the first that is missing counts.
+fn both(said: Evidence, seen: Evidence) -> Evidence {
+    Ok(format!("{}\n{}", said?, seen?))
+}
+
+/// Prints what is to be pasted, unless it is too long; says whether it was not.
+fn paste(proof: &str) -> bool {
+    let count = proof.trim().chars().count();
+    if count > MOST_CHARACTERS {
+        println!("\nFAIL: {count} characters are to be pasted, and only {MOST_CHARACTERS} may be");
+        return false;
     }
-    Ok(criteria.iter().all(|(_, evidence)| evidence.is_ok()))
-}
-
-fn all_three_sets(note: &Document, poller: &Document) -> Evidence {
-    let mut lines = Vec::new();
-    for set in ["read", "write", "error"] {
-        let zeroed = note.line_with(&["FD_ZERO", set])?;
-        let set_in_note = note.line_with(&["FD_SET", &format!(", {set})")])?;
-        let filled = poller.line_with(&[&format!("{set}.insert(")])?;
-        lines.push(format!("{set}: zeroed {zeroed}, set {set_in_note}; in the code {filled}"));
-    }
-    let rebuilt = poller.line_with(&["FdSet::new(), FdSet::new(), FdSet::new()"])?;
-    lines.push(format!("all three are new in every turn: {rebuilt}"));
-    Ok(lines.join("\n"))
-}
-
-fn registry_calls(note: &Document, registry: &Document) -> Evidence {
-    let mut lines = Vec::new();
-    for call in ["add", "remove", "get"] {
-        note.line_with(&[&format!("`{call}(")])?;
-        let signature = format!("pub fn {call}(");
-        let at = registry.line_with(&[&signature])?;
-        lines.push(format!("{at}: {}", registry.quote(&signature)));
-    }
-    Ok(lines.join("\n"))
-}
-
-fn max_fd(note: &Document, poller: &Document, registry: &Document) -> Evidence {
-    note.line_with(&["max_fd + 1"])?;
-    Ok(format!(
-        "first argument of select: {}\nit is the last slot: {}\nremove keeps the last slot occupied: {}",
-        poller.line_with(&["max_fd() + 1"])?,
-        registry.line_with(&["self.slots.len().checked_sub(1)"])?,
-        registry.line_with(&["while self.slots.last()"])?,
-    ))
-}
-
-/// The plan is the group of cases, so the evidence is that they exist, are in the note, and pass.
-fn fifty_clients(note: &Document, burst: &[&'static Case]) -> Result<Evidence> {
-    let planned = burst.iter().filter(|case| note.text.contains(case.id)).count();
-    if planned < 6 {
-        return Ok(Err(format!("{} lists {planned} of the cases", note.path.display())));
-    }
-    let package = rungs::find(&rungs::discover()?, Rung::Day2.name())?;
-    let target = Arc::new(rungs::build_target(&package)?);
-    let report = runner::run(burst, &target, &Options::default(), |_| ());
-    let counts =
-        format!("{planned} scenarios, {} passed on {}", report.counts.passed, package.name);
-    let all_passed = report.exit_status() == 0 && report.counts.skipped == 0;
-    Ok(if all_passed { Ok(counts) } else { Err(counts) })
-}
-
-fn time_out(note: &Document) -> Evidence {
-    let section = note.section("The time-out").unwrap_or_default();
-    let words = section.split_whitespace().count();
-    if words < 40 {
-        return Err(format!("{} gives no reason for the time-out", note.path.display()));
-    }
-    Ok(section.trim_start().split("\n\n").next().unwrap_or_default().to_owned())
-}
-
-fn paste(proof: &str) {
-    let count = proof.chars().count();
     println!("\n---- paste from here ({count} of at most {MOST_CHARACTERS} characters) ----\n");
     println!("{}", proof.trim());
     println!("\n---- to here ----");
+    true
 }
 
 /// A file of the workspace, by lines.
@@ -173,6 +138,29 @@ impl Document {
         line.trim().trim_end_matches('{').trim()
     }
 
+    /// A section that argues: its first paragraph, if the whole has at least so many words.
+    fn argued(&self, heading: &str, words: usize) -> Evidence {
+        let section = self.section(heading).unwrap_or_default();
+        let count = section.split_whitespace().count();
+        if count < words {
+            return Err(format!(
+                "{} has {count} words under {heading:?}, and needs {words}",
+                self.path.display()
+            ));
+        }
+        Ok(section.trim_start().split("\n\n").next().unwrap_or_default().to_owned())
+    }
+
+    /// What stands under a heading that has all of `parts` below it.
+    fn section_with(&self, heading: &str, parts: &[&str]) -> Evidence {
+        let path = self.path.display();
+        let section = self.section(heading).ok_or_else(|| format!("{path} has no {heading:?}"))?;
+        match parts.iter().find(|part| !section.contains(**part)) {
+            Some(missing) => Err(format!("{path}: {heading:?} does not speak of {missing:?}")),
+            None => Ok(format!("{path}, {heading:?}: {}", parts.join(", "))),
+        }
+    }
+
     /// What stands under a heading of the second level.
     fn section(&self, heading: &str) -> Option<&str> {
         let start = self.text.find(&format!("\n## {heading}\n"))?;
@@ -191,7 +179,7 @@ fn first_code_block(section: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn document(text: &str) -> Document {
+    pub(super) fn document(text: &str) -> Document {
         Document { path: "note.md".into(), text: text.to_owned() }
     }
 
@@ -212,21 +200,22 @@ mod tests {
     }
 
     #[test]
-    fn a_time_out_without_a_reason_is_no_evidence() {
-        assert!(time_out(&document("\n## The time-out\n\n1 s.\n")).is_err());
-        assert!(time_out(&document("\n## Something else\n")).is_err());
-    }
-
-    #[test]
-    fn criteria_fail_on_a_document_that_lacks_them() {
-        let empty = document("");
-        assert!(all_three_sets(&empty, &empty).is_err());
-        assert!(registry_calls(&empty, &empty).is_err());
-        assert!(max_fd(&empty, &empty, &empty).is_err());
-    }
-
-    #[test]
     fn an_unknown_day_is_refused_with_the_known_ones() {
-        assert!(prove("day9").unwrap_err().to_string().contains("day1, day2"));
+        assert!(prove("day9").unwrap_err().to_string().contains("day1, day2, day3"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_pasted() {
+        assert!(paste(&"x".repeat(MOST_CHARACTERS)));
+        assert!(!paste(&"x".repeat(MOST_CHARACTERS + 1)));
+    }
+
+    #[test]
+    fn a_section_must_speak_of_all_parts() {
+        let note = document("\n## The cap\n\n65,536 bytes\n");
+        assert!(note.section_with("The cap", &["65,536"]).is_ok());
+        assert!(note.section_with("The cap", &["32,768"]).unwrap_err().contains("32,768"));
+        assert!(note.section_with("The rule", &[]).is_err());
+        assert!(note.argued("The cap", 2).is_ok() && note.argued("The cap", 3).is_err());
     }
 }

@@ -104,7 +104,7 @@ pub fn find(rungs: &[RungServer], name: &str) -> Result<RungServer> {
 /// Builds the servers and returns each as a target, with the reference for those behind it.
 ///
 /// # Errors
-/// See [`build`].
+/// Something does not compile. The compiler's messages have gone to standard error.
 pub fn build_targets(servers: &[RungServer]) -> Result<Vec<Target>> {
     let reference = find(&discover()?, REFERENCE.name())?;
     let mut packages: BTreeSet<&str> = servers.iter().map(|s| s.package.as_str()).collect();
@@ -122,7 +122,7 @@ pub fn build_targets(servers: &[RungServer]) -> Result<Vec<Target>> {
 /// Builds one server and returns it as a target.
 ///
 /// # Errors
-/// See [`build`].
+/// Something does not compile. The compiler's messages have gone to standard error.
 pub fn build_target(server: &RungServer) -> Result<Target> {
     build_targets(std::slice::from_ref(server))?.pop().context("nothing was built")
 }
@@ -130,7 +130,7 @@ pub fn build_target(server: &RungServer) -> Result<Target> {
 /// Builds one package and returns the program of the same name.
 ///
 /// # Errors
-/// See [`build`].
+/// Something does not compile. The compiler's messages have gone to standard error.
 pub fn build_program(package: &str) -> Result<PathBuf> {
     build(&[package])?.remove(package).context("nothing was built")
 }

@@ -2,9 +2,11 @@
 
 use crate::ioctl;
 use conn_core::connection::Stream;
+use rustix::net::sockopt::set_socket_linger;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// The socket of one client. It is closed when it is dropped.
 #[derive(Debug)]
@@ -40,6 +42,10 @@ impl Write for Socket {
 impl Stream for Socket {
     fn shutdown_send(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
+    }
+
+    fn reset_on_close(&mut self) -> io::Result<()> {
+        Ok(set_socket_linger(&self.0, Some(Duration::ZERO))?)
     }
 
     fn unacknowledged(&self) -> io::Result<usize> {

@@ -6,11 +6,12 @@
 //! `EAGAIN`: nothing is left then, and whatever comes next is an edge of its own.
 
 use reactor::poller::{Ready, Watched};
+use std::collections::BTreeSet;
 use std::os::fd::RawFd;
 
 /// Connections that were reported readable and may still be. Idle ones are not among them.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOver(Vec<RawFd>);
+pub(crate) struct LeftOver(BTreeSet<RawFd>);
 
 impl LeftOver {
     /// Whether somebody has input left and takes it now, so that the wait must not sleep.
@@ -23,18 +24,14 @@ impl LeftOver {
     /// Notes who was reported, and adds those to `ready` who were reported before.
     pub(crate) fn merge(&mut self, watched: &Watched<'_>, ready: &mut Vec<Ready>) {
         let is_connection = |event: &&Ready| watched.registry.get(event.fd).is_some();
-        let reported = ready.iter().filter(|event| event.readable).filter(is_connection);
-        let mut noted: Vec<RawFd> = reported.map(|event| event.fd).collect();
-        noted.sort_unstable();
-        for &fd in &self.0 {
-            if noted.binary_search(&fd).is_err() && takes_input(watched, fd) {
+        let readable = ready.iter().filter(|event| event.readable).filter(is_connection);
+        let reported: BTreeSet<RawFd> = readable.map(|event| event.fd).collect();
+        for &fd in self.0.difference(&reported) {
+            if takes_input(watched, fd) {
                 ready.push(Ready { fd, readable: true, writable: false });
             }
         }
-        noted.append(&mut self.0);
-        noted.sort_unstable();
-        noted.dedup();
-        self.0 = noted;
+        self.0.extend(reported);
     }
 }
 

@@ -90,7 +90,7 @@ impl Epoll {
     fn tell(&self, fd: BorrowedFd<'_>, change: Change, edge_triggered: bool) -> io::Result<()> {
         let data = fd.as_raw_fd() as u64;
         match change {
-            // Every edge is of interest, now or later, so there is nothing to modify.
+            // Both edges are of interest, now or later, so there is never anything to modify.
             Change::Added(_) if edge_triggered => {
                 let both = events(Interest { read: true, write: true });
                 self.instance.add(fd, EpollEvent::new(both | EpollFlags::EPOLLET, data))?;

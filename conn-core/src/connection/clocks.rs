@@ -70,7 +70,8 @@ impl<S> Connection<S> {
 }
 
 impl<S: Stream> Connection<S> {
-    /// Closes the connection if one of its clocks has run out.
+    /// Looks at what the peer has taken, and closes the connection if it is too slow a reader or one
+    /// of its clocks has run out.
     pub fn check_deadlines<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
         self.visit(turn, |conn, turn| {
             conn.note_acknowledged(turn.now);
@@ -88,6 +89,9 @@ impl<S: Stream> Connection<S> {
                     conn = conn.id.0, fd = conn.fd, state = %conn.state, reason = %event,
                     bytes_queued = conn.bytes_queued(), "timed out"
                 );
+            }
+            if event == Event::StallTimeout {
+                conn.drop_what_the_kernel_holds();
             }
             conn.apply(event);
         })

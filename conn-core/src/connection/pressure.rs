@@ -24,25 +24,20 @@ pub(super) struct Measured {
 }
 
 impl<S: Stream> Connection<S> {
-    /// Whether another request may be taken.
+    /// The queue as the policy sees it.
+    fn seen_queue(&self, appended: usize, window: Window) -> Queue {
+        Queue { waiting: self.bytes_queued(), appended, paused: self.pressure.paused, window }
+    }
+
+    /// Whether another request may be taken: whether the policy, as things are, would not pause.
     pub(super) fn has_room<E>(&self, turn: &Turn<E>) -> bool {
-        let queue = Queue {
-            waiting: self.bytes_queued(),
-            appended: 0,
-            paused: false,
-            window: Window::None,
-        };
+        let queue = Queue { paused: false, ..self.seen_queue(0, Window::None) };
         turn.write_policy.decide(&queue) != Verdict::Pause
     }
 
     /// Makes sure that there was room for the reply that has just been appended.
     pub(super) fn check_room<E>(&mut self, appended: usize, turn: &mut Turn<E>) {
-        let queue = Queue {
-            waiting: self.bytes_queued(),
-            appended,
-            paused: self.pressure.paused,
-            window: Window::None,
-        };
+        let queue = self.seen_queue(appended, Window::None);
         if let Verdict::Disconnect(reason) = turn.write_policy.decide(&queue) {
             self.disconnect(reason, turn);
         }
@@ -51,12 +46,8 @@ impl<S: Stream> Connection<S> {
     /// Asks the policy about the queue and does what it says, until there is nothing left to do.
     pub(super) fn regulate<E>(&mut self, turn: &mut Turn<E>) {
         loop {
-            let queue = Queue {
-                waiting: self.bytes_queued(),
-                appended: 0,
-                paused: self.pressure.paused,
-                window: self.window(turn.now),
-            };
+            let window = self.window(turn.now);
+            let queue = self.seen_queue(0, window);
             match turn.write_policy.decide(&queue) {
                 Verdict::GoOn => return,
                 Verdict::Pause => {
@@ -82,7 +73,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// How far the window has come. The kernel is asked what the peer has taken only when a window
+    /// How far the window has come. For its sake the kernel is asked what the peer has taken when it
     /// begins and when it is over.
     fn window(&mut self, now: Instant) -> Window {
         match self.pressure.window {
@@ -111,6 +102,14 @@ impl<S: Stream> Connection<S> {
             Reason::BufferOverflow => Event::BufferOverflow,
         };
         self.input = Input::Cut;
+        self.drop_what_the_kernel_holds();
         self.apply(event);
+    }
+
+    /// A client that does not take its replies must not leave megabytes of them in the kernel, where
+    /// they would stay long after the connection is forgotten.
+    pub(super) fn drop_what_the_kernel_holds(&mut self) {
+        // If the socket is not connected any more, there is nothing left to drop.
+        let _ = self.stream.reset_on_close();
     }
 }

@@ -39,6 +39,7 @@ pub(crate) struct Scripted {
     pub(crate) send: VecDeque<Send>,
     pub(crate) sent: Vec<u8>,
     pub(crate) sending_shut: bool,
+    pub(crate) reset: bool,
     pub(crate) unacknowledged: usize,
 }
 
@@ -88,6 +89,11 @@ impl Write for Scripted {
 impl Stream for Scripted {
     fn shutdown_send(&mut self) -> io::Result<()> {
         self.sending_shut = true;
+        Ok(())
+    }
+
+    fn reset_on_close(&mut self) -> io::Result<()> {
+        self.reset = true;
         Ok(())
     }
 

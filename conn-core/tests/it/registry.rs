@@ -1,9 +1,10 @@
 //! The registry against a plain map.
 
-use crate::common::{Recv, Scripted, Send, small_limits, turn};
-use conn_core::connection::{Connection, Interest};
+use crate::common::{Recv, Scheduled, Scripted, Send, small_limits, turn};
+use conn_core::connection::{Connection, Fate, Interest, Turn};
 use conn_core::id::ConnId;
 use conn_core::registry::{Change, ConnectionRegistry};
+use conn_core::service::Outcome;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -55,30 +56,59 @@ proptest! {
     }
 }
 
-#[test]
-fn a_connection_that_wants_nothing_is_not_watched_meanwhile() {
-    // A long task, and another request behind it that has to wait for the next turn.
-    let recv = VecDeque::from([Recv::Bytes(b"burn 0\nmn\n".to_vec())]);
-    let send = VecDeque::from([Send::WouldBlock]);
-    let stream = Scripted { recv, send, ..Scripted::default() };
-    let mut turn = turn(small_limits(), VecDeque::new());
+/// What a registry of one connection tells the kernel after each of these visits.
+fn told_after(input: &[u8], send: &[Send], elsewhere: bool, visits: &[Visit]) -> Vec<Change> {
+    let recv = VecDeque::from([Recv::Bytes(input.to_vec())]);
+    let stream = Scripted { recv, send: send.iter().copied().collect(), ..Scripted::default() };
+    let mut turn = turn(small_limits(), VecDeque::from([elsewhere]));
     let mut registry = ConnectionRegistry::default();
-    let mut changes = Vec::new();
+    let (mut changes, mut told) = (Vec::new(), Vec::new());
     registry.add(Connection::new(ConnId(1), 3, stream, turn.now));
-    let mut told = |registry: &mut ConnectionRegistry<Scripted>| {
+    registry.changes(&mut changes);
+    told.extend(changes.iter().map(|(_, change)| *change));
+    for visit in visits {
+        if let Some(conn) = registry.get_mut(3) {
+            visit(conn, &mut turn);
+        }
         registry.changes(&mut changes);
-        changes.clone()
-    };
-    assert_eq!(told(&mut registry), [(3, Change::Added(Interest::READ))]);
-    registry.get_mut(3).map(|conn| conn.on_readable(&mut turn));
-    let write = Interest { read: false, write: true };
-    assert_eq!(told(&mut registry), [(3, Change::Modified(write))], "its reply waits");
-    registry.get_mut(3).map(|conn| conn.on_writable(&mut turn));
-    assert_eq!(told(&mut registry), [(3, Change::Removed)], "it has its turn anyway");
-    registry.get_mut(3).map(|conn| conn.resume(&mut turn));
-    assert_eq!(told(&mut registry), [(3, Change::Added(Interest::READ))]);
-    registry.get_mut(3).map(|conn| conn.on_readable(&mut turn));
-    assert_eq!(told(&mut registry), [], "nothing changed");
+        told.extend(changes.iter().map(|(_, change)| *change));
+    }
+    told
+}
+
+type Visit = fn(&mut Connection<Scripted>, &mut Turn<Scheduled>) -> Fate;
+
+#[test]
+fn the_kernel_is_told_what_has_changed_and_nothing_else() {
+    let write = Change::Modified(Interest { read: true, write: true });
+    let read = Change::Modified(Interest::READ);
+    let told = told_after(
+        b"mn\n",
+        &[Send::WouldBlock],
+        false,
+        &[Connection::on_readable, Connection::on_readable, Connection::on_writable],
+    );
+    assert_eq!(told, [Change::Added(Interest::READ), write, read]);
+}
+
+#[test]
+fn who_has_a_turn_anyway_is_left_as_it_is() {
+    // A long task, and another request behind it that has to wait for the next turn.
+    let visits: [Visit; 2] = [Connection::on_readable, Connection::resume];
+    let told = told_after(b"burn 0\nmn\n", &[], false, &visits);
+    assert_eq!(told, [Change::Added(Interest::READ)]);
+}
+
+#[test]
+fn who_wants_nothing_is_not_watched_meanwhile() {
+    // A task is out, and behind it the read buffer fills up.
+    let input = [b"compute 1\n".as_slice(), &b"mn\n".repeat(30_000)].concat();
+    let visits: [Visit; 3] = [Connection::on_readable, Connection::on_readable, |conn, turn| {
+        conn.on_task_done(&Outcome::Burned(1), turn)
+    }];
+    let told = told_after(&input, &[], true, &visits);
+    let read = Change::Added(Interest::READ);
+    assert_eq!(told, [read, Change::Removed, read]);
 }
 
 #[test]

@@ -90,6 +90,8 @@ const REASONS: &[Reason] = &[
         InMemory, "formats into a Vec"),
     reason("conn-core/src/stats.rs", "Stats::write_to", "write",
         InMemory, "formats into a Vec"),
+    reason("reactor/src/socket.rs", "Socket::reset_on_close", "set_socket_linger",
+        InMemory, "with a time of 0 the close waits for nobody: it drops what is queued"),
     reason("reactor/src/signals.rs", "Signals::install", "from",
         InMemory, "File::from takes over a descriptor that is open already: no system call"),
 

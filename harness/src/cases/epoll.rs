@@ -2,8 +2,8 @@
 //! cost (from week 4 on).
 
 use super::support::{
-    BIG, SOON, TINY, Watcher, crowd, echo_of, needs_descriptors, paused_with, served_clients,
-    stopped_reader,
+    BIG, PATIENCE, TINY, Watcher, crowd, echo_of, needs_descriptors, patient_server, paused_with,
+    served_clients, stopped_reader,
 };
 use super::watch::{OUTSIDE, leave, new_descriptors};
 use crate::case::{Case, Need, Rung};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 const W04: &str = "notes/protocol.md section 5, w04-epoll";
 const PID: &[Need] = &[Need::Pid];
+const FLAGS_PID: &[Need] = &[Need::Restart, Need::Flags, Need::Pid];
 const RESTART_PID: &[Need] = &[Need::Restart, Need::Pid];
 
 /// Idle clients of the case that measures what they cost.
@@ -24,6 +25,7 @@ const IDLE: usize = 2_000;
 pub const CASES: &[Case] = &[
     Case::new("EP01", "epoll/one_instance_watches_all", Rung::W04, one_instance)
         .needs(PID)
+        .timeout_s(30)
         .rule("one epoll instance, close-on-exec, watches every client", W04)
         .hint(
             "epoll_create1(EPOLL_CLOEXEC) once, at the start; epoll_ctl(EPOLL_CTL_ADD) for the \
@@ -31,20 +33,22 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("EP02", "epoll/idle_clients_are_watched_for_input_only", Rung::W04, input_only)
         .needs(PID)
+        .timeout_s(30)
         .rule("while nothing is queued, a client is watched for input and not for output", OUTSIDE)
         .hint(
             "an idle socket is always writable: add EPOLLOUT when send returned EAGAIN, and take \
              it back with EPOLL_CTL_MOD when the queue is empty",
         ),
     Case::new("EP03", "epoll/output_is_watched_while_queued", Rung::W04, output_while_queued)
-        .needs(PID)
+        .needs(FLAGS_PID)
+        .timeout_s(30)
         .rule("a client with replies queued is watched for output until they are sent", OUTSIDE)
         .hint(
             "EPOLL_CTL_MOD when the queue becomes non-empty and when it becomes empty again, both \
              from the one place that computes the interest",
         ),
     Case::new("EP04", "epoll/a_paused_client_is_not_watched_for_input", Rung::W04, paused)
-        .needs(RESTART_PID)
+        .needs(FLAGS_PID)
         .rule("a paused client is not watched for input, and after the pause it is again", OUTSIDE)
         .hint(
             "level-triggered input that you don't read is reported at once and for ever: \
@@ -52,6 +56,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("EP05", "epoll/an_entry_leaves_with_its_client", Rung::W04, entry_leaves)
         .needs(PID)
+        .timeout_s(30)
         .rule("the entry of a connection is gone when the connection is", OUTSIDE)
         .hint(
             "close(2) takes the entry out only if no copy of the descriptor is open (dup, fork): \
@@ -88,6 +93,14 @@ fn the_set(judge: &Judge, process: &Process) -> CaseResult<EpollSet> {
     Ok(set)
 }
 
+/// Interest is for level-triggered entries. Whoever is told of changes only asks for everything once.
+fn needs_level_triggered(entries: &[Watched]) -> CaseResult {
+    if entries.iter().any(Watched::is_edge_triggered) {
+        return Err(Stop::skip("edge-triggered (EPOLLET): this rule is about level-triggered"));
+    }
+    Ok(())
+}
+
 /// The entries of the clients that came while the server was brought into a state.
 fn entries_since(
     judge: &Judge,
@@ -109,8 +122,9 @@ fn wait_for_entries(
     is_right: impl Fn(&Watched) -> bool,
 ) -> CaseResult {
     let mut last = Vec::new();
-    let waited = judge.wait_until(expected, SOON, || {
+    let waited = judge.wait_until(expected, PATIENCE, || {
         last = entries_since(judge, process, before)?;
+        needs_level_triggered(&last)?;
         Ok(last.len() == count && last.iter().all(&is_right))
     });
     if let Err(Stop::Fail(_)) = waited {
@@ -131,7 +145,9 @@ fn one_instance(judge: &Judge) -> CaseResult {
     let set = the_set(judge, &process)?;
     judge.ensure(set.descriptor.is_close_on_exec(), "close-on-exec on it", || &set.descriptor)?;
     let expected = "each of 5 clients in the epoll set";
-    wait_for_entries(judge, &process, &before, clients.len(), expected, |_| true)
+    judge.wait_until(expected, PATIENCE, || {
+        Ok(entries_since(judge, &process, &before)?.len() == clients.len())
+    })
 }
 
 fn input_only(judge: &Judge) -> CaseResult {
@@ -147,7 +163,7 @@ fn input_only(judge: &Judge) -> CaseResult {
 }
 
 fn output_while_queued(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let process = server.process()?;
     let before = process.descriptors()?;
     let mut client = stopped_reader(&server)?.0;
@@ -162,10 +178,10 @@ fn output_while_queued(judge: &Judge) -> CaseResult {
 }
 
 fn paused(judge: &Judge) -> CaseResult {
-    let server = judge.server(&[])?;
+    let server = patient_server(judge, &[])?;
     let process = server.process()?;
     let mut watcher = Watcher::new(&server)?;
-    watcher.wait_for_others(judge, 0, SOON)?;
+    watcher.wait_for_others(judge, 0, PATIENCE)?;
     let before = process.descriptors()?;
     let (mut client, reply) = paused_with(judge, &server, &mut watcher, "mn\r\n")?;
     let expected = "a paused client watched for EPOLLOUT and not for EPOLLIN";
@@ -182,7 +198,7 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let process = server.process()?;
     let mut watcher = Watcher::new(&server)?;
-    watcher.wait_for_others(judge, 0, SOON)?;
+    watcher.wait_for_others(judge, 0, PATIENCE)?;
     let before = the_set(judge, &process)?.watched.len();
     for way in ["a close", "a reset", "a reset with replies queued", "quit"] {
         let mut client = server.connect().named(way).receive_buffer(TINY).open()?;
@@ -200,7 +216,7 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
             }
             _ => client.reset()?,
         }
-        watcher.wait_for_others(judge, 0, SOON)?;
+        watcher.wait_for_others(judge, 0, PATIENCE)?;
         let entries = the_set(judge, &process)?.watched;
         judge.ensure(entries.len() <= before, format!("{before} entries after {way}"), || {
             format!("{} entries", entries.len())

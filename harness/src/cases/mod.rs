@@ -20,6 +20,7 @@ pub mod memory;
 pub mod pausing;
 pub mod poll;
 pub mod protocol;
+pub mod rows;
 mod script;
 pub mod shutdown;
 pub mod slow_reader;
@@ -48,6 +49,7 @@ pub static GROUPS: &[&[Case]] = &[
     fairness::CASES,
     limits::CASES,
     backpressure::CASES,
+    rows::CASES,
     unchanged::CASES,
     pausing::CASES,
     slow_reader::CASES,

@@ -1,6 +1,7 @@
 //! Streams of requests with the replies that they must have.
 
 use super::protocol::computed;
+use super::support::echo;
 use crate::client::Client;
 use crate::judge::Judge;
 use crate::verdict::CaseResult;
@@ -17,6 +18,18 @@ impl Script {
     pub(super) fn add(&mut self, request: impl AsRef<[u8]>, reply: impl AsRef<[u8]>) {
         self.requests.extend_from_slice(request.as_ref());
         self.replies.extend_from_slice(reply.as_ref());
+    }
+
+    /// Random requests, whose replies are of at least this size together.
+    pub(super) fn random(rng: &mut fastrand::Rng, size: usize) -> Self {
+        let mut script = Self::default();
+        while script.replies.len() < size {
+            script.add_random(rng);
+            let body: Vec<u8> = (0..rng.usize(..40_000)).map(|_| rng.u8(..)).collect();
+            let (request, reply) = echo(&body);
+            script.add(request, reply);
+        }
+        script
     }
 
     /// One request of each kind whose reply is known, and the errors that keep the framing.

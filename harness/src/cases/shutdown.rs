@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const SIGNALS: &str = "notes/protocol.md section 2, SIGTERM and SIGINT";
 /// Nothing is left to do: the end must come at once. Shorter than a linger of 2 s.
 const AT_ONCE: Duration = Duration::from_millis(1500);
+/// How long a server lingers.
+const LINGER: Duration = Duration::from_secs(2);
 /// Something is left to do.
 const DRAINED: Duration = Duration::from_secs(5);
 
@@ -109,6 +111,7 @@ pub const CASES: &[Case] = &[
              when the burn is done",
             SIGNALS,
         )
+        .timeout_s(30)
         .hint("look at the drain's deadline after each task, before the next one is begun"),
     Case::new("SD15", "shutdown/a_second_sigterm_ends_the_drain", Rung::Day2, second_sigterm)
         .needs(&[Need::Restart])
@@ -307,6 +310,7 @@ fn late_input(judge: &Judge) -> CaseResult {
         client.send(&request)?;
         wait_until_arrived(judge, &client)
     })?;
+    let signalled = Instant::now();
     // The server is done with its side, and a part of the reply still waits in its kernel.
     let mut taken = 0;
     judge.wait_until("the server to end its replies", Duration::from_secs(3), || {
@@ -319,8 +323,11 @@ fn late_input(judge: &Judge) -> CaseResult {
     for _ in 0..3 {
         let _ = client.try_send([b'x'; 1000]);
     }
-    client.expect(&reply[taken..])?;
-    client.expect_eof()?;
+    let rest = client.expect(&reply[taken..]).and_then(|()| client.expect_eof());
+    if rest.is_err() && signalled.elapsed() >= LINGER {
+        return Err(judge.skip("this machine was too slow: the linger may be over"));
+    }
+    rest?;
     drop(client);
     server.expect_clean_exit(DRAINED)
 }
@@ -372,10 +379,10 @@ fn burn_is_answered(judge: &Judge) -> CaseResult {
 
 fn long_burn(judge: &Judge) -> CaseResult {
     let server = ready(judge, &["--drain-timeout", "100ms"])?;
-    // The second one waits behind the first, and must not be begun.
-    let _client = burning(judge, &server, "burn 500\r\nburn 10000\r\n")?;
+    // Those behind the first one must not be begun: they take longer than any machine needs for it.
+    let _client = burning(judge, &server, "burn 500\r\nburn 10000\r\nburn 10000\r\n")?;
     server.signal(Signal::TERM)?;
-    server.expect_clean_exit(DRAINED)
+    server.expect_clean_exit(Duration::from_secs(15))
 }
 
 fn second_sigterm(judge: &Judge) -> CaseResult {

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 /// How long the server may take over what it does at once, on a busy machine.
 pub(super) const SOON: Duration = Duration::from_secs(2);
 
+/// How long a busy machine may take over what no rule gives a time for: megabytes that a server in
+/// a slow language reads, or writes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The least that must be measured where a server may close after `limit` and not before: a clock
 /// in whole milliseconds, or `CLOCK_MONOTONIC_COARSE`, is some milliseconds off (clock_gettime(2)).
 pub(super) fn not_early(limit: Duration) -> Duration {
@@ -26,6 +30,11 @@ pub(super) const BIG: usize = 8 << 20;
 
 /// What a client is told for whom there is no room.
 pub(super) const REFUSAL: &str = "SERVER_ERROR too many connections\r\n";
+
+/// A server that disconnects no slow reader before the case is over, however busy the machine is.
+pub(super) fn patient_server(judge: &Judge, flags: &[&str]) -> CaseResult<Server> {
+    judge.launch().flags(&["--slow-reader-timeout", "10m"]).flags(flags).start()
+}
 
 /// A client that does nothing but ask for `stats`, so that the asking changes nothing.
 #[derive(Debug)]
@@ -146,8 +155,9 @@ pub(super) fn echo_of(count: usize) -> (Vec<u8>, Vec<u8>) {
 /// A client with a tiny receive buffer that has asked for an echo of [`BIG`] bytes and reads none
 /// of it. The second value is a moment before the reply can have begun.
 pub(super) fn stopped_reader(server: &Server) -> CaseResult<(Client, Instant)> {
-    let mut client = server.connect().named("reader").receive_buffer(TINY).open()?;
+    // Before the client is there: its clocks run from then on.
     let (request, _) = echo_of(BIG);
+    let mut client = server.connect().named("reader").receive_buffer(TINY).open()?;
     let (most, last_byte) = request.split_at(request.len() - 1);
     client.send(most)?;
     let before = Instant::now();
@@ -166,28 +176,39 @@ pub(super) fn reader_with_queue(
     Ok(client)
 }
 
-/// A [`stopped_reader`] that the server has paused, with `rest` behind its request. When the pause
-/// begins the server has read all of that: it came in one piece with the last byte of the request.
-/// The second value is the reply that comes first.
+/// A client with a tiny receive buffer that has asked for an echo of [`BIG`] bytes but for the last
+/// byte of its request, and the server has read all of it. The second value is that byte, the third
+/// the reply.
+pub(super) fn almost_asked(
+    judge: &Judge,
+    server: &Server,
+    watcher: &mut Watcher,
+) -> CaseResult<(Client, Vec<u8>, Vec<u8>)> {
+    let mut client = server.connect().named("paused").receive_buffer(TINY).open()?;
+    let (mut request, reply) = echo_of(BIG);
+    let last_byte = request.split_off(request.len() - 1);
+    let all = watcher.look()?.read + request.len() as u64;
+    client.send(request)?;
+    judge.wait_until("the server to read a large request", PATIENCE, || {
+        Ok(watcher.look()?.read >= all)
+    })?;
+    Ok((client, last_byte, reply))
+}
+
+/// A client that the server has paused, with `rest` behind its request. When the pause begins the
+/// server has read all of that: it comes in one piece with the last byte of the request. The second
+/// value is the reply that comes first.
 pub(super) fn paused_with(
     judge: &Judge,
     server: &Server,
     watcher: &mut Watcher,
     rest: impl AsRef<[u8]>,
 ) -> CaseResult<(Client, Vec<u8>)> {
-    let mut client = server.connect().named("paused").receive_buffer(TINY).open()?;
-    let (request, reply) = echo_of(BIG);
-    let (most, last_byte) = request.split_at(request.len() - 1);
-    let read_before = watcher.look()?.read;
-    client.send(most)?;
-    judge.wait_until("the server to read a large request", SOON, || {
-        Ok(watcher.look()?.read >= read_before + most.len() as u64)
-    })?;
-    let paused_before = watcher.look()?.paused;
-    client.send([last_byte, rest.as_ref()].concat())?;
-    judge.wait_until("a client with 8 MiB of replies to be paused (reads_paused)", SOON, || {
-        Ok(watcher.look()?.paused > paused_before)
-    })?;
+    let (mut client, last_byte, reply) = almost_asked(judge, server, watcher)?;
+    let before = watcher.look()?.paused;
+    client.send([&last_byte, rest.as_ref()].concat())?;
+    let expected = "a client with 8 MiB of replies to be paused (reads_paused)";
+    watcher.wait_for(judge, expected, "reads_paused", PATIENCE, |paused| paused > before)?;
     Ok((client, reply))
 }
 

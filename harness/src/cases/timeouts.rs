@@ -304,8 +304,9 @@ fn stalled_reader(judge: &Judge) -> CaseResult {
 
 fn moving_reader(judge: &Judge) -> CaseResult {
     let server = judge.server(&["--idle-timeout", "800ms"])?;
+    // Before the client is there: its clocks run from then on.
+    let (request, reply) = echo_of(BIG);
     let mut client = server.connect().named("slow").receive_buffer(TINY).open()?;
-    let (request, reply) = (echo_of(BIG).0, echo_of(BIG).1);
     let mut pace = Pace::new(Duration::from_millis(800));
     let sent = client.send(request);
     pace.check(judge)?;

@@ -129,7 +129,7 @@ pub(super) fn does_not_spin(judge: &Judge, process: &Process, time: Duration) ->
     let used = || -> CaseResult<(Duration, Duration)> {
         let threads = process.threads()?;
         let cpu: Duration = threads.iter().map(|thread| thread.cpu).sum();
-        Ok((cpu, cpu + threads.iter().map(|thread| thread.ready).sum::<Duration>()))
+        Ok((cpu, cpu + threads.iter().map(|thread| thread.kept_waiting).sum::<Duration>()))
     };
     let (started, (cpu_before, ready_before)) = (Instant::now(), used()?);
     sleep(time);

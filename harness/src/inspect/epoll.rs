@@ -24,6 +24,12 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// Whether it is reported only when something changes (`EPOLLET`).
+    #[must_use]
+    pub fn is_edge_triggered(&self) -> bool {
+        self.events & libc::EPOLLET as u32 != 0
+    }
+
     /// Whether input is asked for.
     #[must_use]
     pub fn wants_input(&self) -> bool {
@@ -93,6 +99,7 @@ mod tests {
         assert!(found[0].wants_input() && !found[0].wants_output());
         assert_eq!(found[1].descriptor, 12);
         assert!(found[1].wants_input() && found[1].wants_output());
+        assert!(found[1].is_edge_triggered() && !found[0].is_edge_triggered());
     }
 
     #[test]
