@@ -24,6 +24,7 @@ const ACTUAL: &[(&str, &str)] = &[
     (r"\d+(\.\d+)?(ns|µs|ms|s)\b", "N$2"),
     (r"\d{5,}", "N"),
     (r"\d+ wake-ups", "N wake-ups"),
+    (r"the server (closed|reset) the connection", "the server closed or reset the connection"),
     (r"curr_connections is \d+", "curr_connections is N"),
     (r"(N equal bytes [^\n]*\n) *\^ ([a-z ]+)[\dN]+", "$1^ ${2}N"),
 ];
