@@ -111,7 +111,7 @@ impl Bug {
             Self::SendTriesUntilDone => select(&["FA02"], &["BP", "CL02", "CL14", "CL15", "CL16", "FR07", "FR08", "LC01", "LC02", "LC03", "ME05", "ME08", "ME09", "ME10", "PA", "SD09", "SD10", "SD12", "SD15", "SD16", "SR", "ST12", "ST13", "ST14", "ST18", "TO10", "TO12", "TO14"]),
             Self::PartialWriteDropsTheRest => select(&["FR07", "FR08"], &["BP03", "BP07", "CL02", "CL05", "CL14", "CL15", "CL16", "LC01", "LC02", "LC03", "ME08", "PA", "PR19", "SD10", "SR", "ST12", "ST13", "ST14", "ST18", "TO10", "TO11", "TO14", "TO17"]),
             Self::PartialWriteResendsAll => select(&["FR07", "FR08"], &["BP03", "BP07", "CL02", "CL05", "LC01", "ME08", "PA", "PR19", "SD10", "SR04", "SR05", "SR06", "SR07", "SR12", "ST12", "TO11"]),
-            Self::ErrorReplyJumpsTheQueue => select(&["FR09"], &["FR02", "PA12", "PA13", "ST11"]),
+            Self::ErrorReplyJumpsTheQueue => select(&["FR02", "FR09"], &["PA12", "PA13", "ST11"]),
             Self::SigpipeIsFatal => select(&["CL15"], &[]),
             Self::QuitDropsTheQueue => select(&["PR19", "CL05"], &["CL06", "CL07", "CL08", "CL09", "CL10", "CL11", "FD03", "LC", "PA04", "PA07", "PA09", "PR20"]),
             Self::NoLinger => select(&["CL06", "CL07"], &["CL08", "CL10", "ER15", "LC02", "LC03", "LC04", "LI05", "SD10", "SD18"]),

@@ -25,7 +25,10 @@ pub const CASES: &[Case] = &[
     Case::new("FR02", "framing/split_at_every_byte", Rung::Day2, split_at_every_byte)
         .timeout_s(20)
         .rule("a stream of requests may be cut into segments anywhere", REQUESTS)
-        .hint("keep what is left behind the last whole request, and the state, until more comes"),
+        .hint(
+            "keep what is left behind the last whole request, and the state, until more comes; every \
+             reply, also that of an error, goes behind those that are queued",
+        ),
     Case::new("FR03", "framing/header_and_body_together", Rung::Day2, header_and_body_together)
         .rule("a header and its body may come in one segment, or each in its own", REQUESTS)
         .hint("after the header, look for the body in the same buffer before reading again"),
