@@ -116,7 +116,7 @@ fn beside_a_flood(judge: &Judge, chunk: Vec<u8>) -> CaseResult {
     let flood = Flood::start(&server, chunk)?;
     flood.wait_for(judge, 64 << 10)?;
     // Several times, because a flood may stand still for a moment.
-    (0..5).try_for_each(|_| all_are_answered_in_time(judge, &mut clients))
+    (0..20).try_for_each(|_| all_are_answered_in_time(judge, &mut clients))
 }
 
 fn flood_of_small_requests(judge: &Judge) -> CaseResult {
