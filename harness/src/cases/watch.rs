@@ -61,17 +61,24 @@ pub(super) fn new_descriptors(process: &Process, before: &[Descriptor]) -> CaseR
 /// Waits until the loop's thread sleeps in the wait call of its rung; returns the thread's id.
 pub(super) fn wait_until_asleep(judge: &Judge, process: &Process) -> CaseResult<i32> {
     let deadline = Instant::now() + judge.scale(Duration::from_secs(2)).min(judge.remaining());
+    let mut seen = String::new();
     loop {
         let mut calls = Vec::new();
+        let mut sleeps = false;
         for thread in process.threads()? {
             let call = thread.call()?;
             if is_wait_call(judge, &call) {
                 return Ok(thread.tid);
             }
+            sleeps |= matches!(call, Call::In(_));
             calls.push(format!("thread {}: {call}", thread.tid));
         }
+        // Where it sleeps instead says more than that it happens to run.
+        if sleeps || seen.is_empty() {
+            seen = calls.join(", ");
+        }
         if Instant::now() >= deadline {
-            return Err(judge.broken(asleep(judge), calls.join(", ")));
+            return Err(judge.broken(asleep(judge), seen));
         }
         sleep(Duration::from_millis(5));
     }

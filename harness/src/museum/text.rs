@@ -24,6 +24,7 @@ const ACTUAL: &[(&str, &str)] = &[
     (r"\d+(\.\d+)?(ns|µs|ms|s)\b", "N$2"),
     (r"\d{5,}", "N"),
     (r"\d+ wake-ups", "N wake-ups"),
+    (r"curr_connections is \d+", "curr_connections is N"),
     (r"(N equal bytes [^\n]*\n) *\^ ([a-z ]+)[\dN]+", "$1^ ${2}N"),
 ];
 
@@ -48,9 +49,20 @@ pub fn lasting(report: &CaseReport) -> String {
         }
         // Before the text is made, so that a mark stays under its byte.
         failure.client = failure.client.take().map(|name| mask(EVERYWHERE, &name));
-        failure.actual = mask(ACTUAL, &mask(EVERYWHERE, &failure.actual));
+        failure.actual = mask(ACTUAL, &mask(EVERYWHERE, &cut(&failure.actual)));
     }
     mask(EVERYWHERE, &human::failure(&report))
+}
+
+/// Leaves out what came behind the line with the first byte that differs: how much of it did is chance.
+fn cut(actual: &str) -> String {
+    let Some((bytes, below)) = actual.split_once('\n') else { return actual.to_owned() };
+    let marked = below.trim_start().starts_with("^ byte") && bytes.starts_with('"');
+    let column = below.find('^').filter(|_| marked);
+    match column.and_then(|at| Some(at + bytes.get(at..)?.find(r"\r\n")? + r"\r\n".len())) {
+        Some(end) => format!("{}\" …\n{below}", &bytes[..end]),
+        None => actual.to_owned(),
+    }
 }
 
 fn mask(masks: &[(&str, &str)], text: &str) -> String {
@@ -93,6 +105,17 @@ mod tests {
         let text = lasting(&report);
         assert!(text.contains("expected: under 1.50s and 73741 bytes"), "{text}");
         assert!(text.contains("actual: Ns and N bytes on fd 7"), "{text}");
+    }
+
+    #[test]
+    fn what_came_behind_the_difference_is_left_out() {
+        for behind in ["\"", "MN\\r\\nSER\" … 104 more bytes", "MN\\r\\nSERVER_ER\""] {
+            let actual = format!("\"MN\\r\\nERROR\\r\\n{behind}\n       ^ byte 4 differs");
+            assert_eq!(cut(&actual), "\"MN\\r\\nERROR\\r\\n\" …\n       ^ byte 4 differs");
+        }
+        for whole in ["one line", "\"ab\"\n ^ ends after 0 of 4 bytes"] {
+            assert_eq!(cut(whole), whole);
+        }
     }
 
     #[test]
