@@ -325,7 +325,7 @@ fn without_reasons(bytes: &[u8]) -> Vec<u8> {
     const START: &[u8] = b"CLIENT_ERROR ";
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let short = lines.map(|line| if line.starts_with(START) { b"CLIENT_ERROR\r\n" } else { line });
-    short.flatten().copied().collect()
+    short.collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]
