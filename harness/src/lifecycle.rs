@@ -125,7 +125,6 @@ pub const UNREACHED: &[(&str, &str)] = &[
     ("M4/PROCESSING", "as P1"),
     ("M7/PROCESSING", "as P1"),
     ("W16", "the pause makes it impossible; conn-core tests it with a policy that lies"),
-    ("L5", "who lingers has had its input cut before, so a drain finds nothing to end; the row is there because no case may be without one"),
     ("M4/CONNECTING", "an error shows as readiness, so C1 leaves the state before `recv` meets it; the row is there because no case may be without one"),
 ];
 

@@ -120,6 +120,11 @@ fn run_both(judge: &Judge) -> CaseResult<(Side, Side)> {
     }
     reference.finish()?;
     judged.finish()?;
+    if !matches!(judge.target.origin, Origin::Program { .. }) {
+        for heard in reference.heard.iter_mut().chain(&mut judged.heard) {
+            heard.bytes = without_reasons(&heard.bytes);
+        }
+    }
     Ok((reference, judged))
 }
 
@@ -248,13 +253,13 @@ impl Side {
         Ok(())
     }
 
-    /// How many bytes the client has heard so far.
+    /// How many bytes the client has heard so far, without reasons of errors.
     fn heard_by(&mut self, number: usize) -> usize {
         let waiting = match &mut self.clients[number] {
-            Some(client) if !self.stalled[number] => client.received().len(),
+            Some(client) if !self.stalled[number] => without_reasons(client.received()).len(),
             _ => 0,
         };
-        self.heard[number].bytes.len() + waiting
+        without_reasons(&self.heard[number].bytes).len() + waiting
     }
 
     /// Waits until the server has read all it is to read, has closed what is to be closed, has said
@@ -311,19 +316,25 @@ impl Side {
         // Or the server would wait for the watcher to hear its last reply.
         self.watcher.shutdown_write()?;
         self.server.expect_clean_exit(STEP)?;
-        if !matches!(self.judge.target.origin, Origin::Program { .. }) {
-            self.heard.iter_mut().for_each(|heard| without_reasons(&mut heard.bytes));
-        }
         Ok(())
     }
 }
 
 /// A server of another author gives other reasons for `CLIENT_ERROR`, which is its right.
-fn without_reasons(bytes: &mut Vec<u8>) {
+fn without_reasons(bytes: &[u8]) -> Vec<u8> {
     const START: &[u8] = b"CLIENT_ERROR ";
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    *bytes = lines
-        .flat_map(|line| if line.starts_with(START) { b"CLIENT_ERROR\r\n" } else { line })
-        .copied()
-        .collect();
+    let short = lines.map(|line| if line.starts_with(START) { b"CLIENT_ERROR\r\n" } else { line });
+    short.collect::<Vec<_>>().concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_reason_of_an_error_may_differ() {
+        let replies = b"MN\r\nCLIENT_ERROR no such number\r\nERROR\r\nECHO 1\r\n";
+        assert_eq!(without_reasons(replies), b"MN\r\nCLIENT_ERROR\r\nERROR\r\nECHO 1\r\n");
+    }
 }
