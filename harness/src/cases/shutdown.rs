@@ -367,10 +367,31 @@ fn burning(judge: &Judge, server: &Server, request: &str) -> CaseResult<Client> 
     Ok(client)
 }
 
+/// Sends SIGTERM in the middle of the `burn`, of which the server must have done less than `most`
+/// then. It stands still meanwhile, so that nothing depends on how busy the machine is.
+fn terminate_while_burning(
+    judge: &Judge,
+    server: &Server,
+    request: &str,
+    most: Duration,
+) -> CaseResult<Client> {
+    let process = server.process()?;
+    let before = process.cpu()?;
+    let client = burning(judge, server, request)?;
+    server.pause()?;
+    let used = process.cpu()?.saturating_sub(before);
+    if used >= most {
+        return Err(judge.skip("this machine was too slow: the burn was over before the signal"));
+    }
+    server.signal(Signal::TERM)?;
+    server.resume()?;
+    Ok(client)
+}
+
 fn burn_is_answered(judge: &Judge) -> CaseResult {
     let server = ready(judge, &[])?;
-    let mut client = burning(judge, &server, "burn 400\r\n")?;
-    server.signal(Signal::TERM)?;
+    let burn = Duration::from_millis(400);
+    let mut client = terminate_while_burning(judge, &server, "burn 400\r\n", burn)?;
     client.expect("result: burned 400\r\n")?;
     client.expect_eof()?;
     drop(client);
@@ -380,8 +401,9 @@ fn burn_is_answered(judge: &Judge) -> CaseResult {
 fn long_burn(judge: &Judge) -> CaseResult {
     let server = ready(judge, &["--drain-timeout", "100ms"])?;
     // Those behind the first one must not be begun: they take longer than any machine needs for it.
-    let _client = burning(judge, &server, "burn 500\r\nburn 10000\r\nburn 10000\r\n")?;
-    server.signal(Signal::TERM)?;
+    let requests = "burn 500\r\nburn 10000\r\nburn 10000\r\n";
+    let burn = Duration::from_millis(500);
+    let _client = terminate_while_burning(judge, &server, requests, burn)?;
     server.expect_clean_exit(Duration::from_secs(15))
 }
 
