@@ -306,11 +306,14 @@ fn late_input(judge: &Judge) -> CaseResult {
     let (request, reply) = echo_of(40_000);
     let mut client = server.connect().receive_buffer(2048).open()?;
     client.fence()?;
+    // Before the signal: the linger cannot have begun earlier.
+    let mut before = Instant::now();
     speak_then_terminate(judge, &server, || {
         client.send(&request)?;
-        wait_until_arrived(judge, &client)
+        wait_until_arrived(judge, &client)?;
+        before = Instant::now();
+        Ok(())
     })?;
-    let signalled = Instant::now();
     // The server is done with its side, and a part of the reply still waits in its kernel.
     let mut taken = 0;
     judge.wait_until("the server to end its replies", Duration::from_secs(3), || {
@@ -324,7 +327,7 @@ fn late_input(judge: &Judge) -> CaseResult {
         let _ = client.try_send([b'x'; 1000]);
     }
     let rest = client.expect(&reply[taken..]).and_then(|()| client.expect_eof());
-    if rest.is_err() && signalled.elapsed() >= LINGER {
+    if rest.is_err() && before.elapsed() >= LINGER {
         return Err(judge.skip("this machine was too slow: the linger may be over"));
     }
     rest?;
