@@ -73,7 +73,10 @@ pub const CASES: &[Case] = &[
         .hint("keep watching a lingering connection for input: recv that returns 0 ends it"),
     Case::new("CL12", "closing/reset_while_idle", Rung::Day2, reset_while_idle)
         .rule("an idle connection that is reset is removed", LIFE)
-        .hint("recv that fails with ECONNRESET ends the connection like one that returns 0"),
+        .hint(
+            "recv that fails with ECONNRESET ends the connection like one that returns 0; poll reports \
+             a reset as POLLIN | POLLERR | POLLHUP, so test the bits of revents, don't compare",
+        ),
     Case::new("CL13", "closing/reset_in_the_middle_of_a_request", Rung::Day2, reset_mid_request)
         .rule("a connection that is reset in the middle of a request is removed", LIFE)
         .hint(

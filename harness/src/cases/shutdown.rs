@@ -1,7 +1,7 @@
 //! What the first signal starts, and the second one ends (notes/protocol.md section 2).
 
 use super::support::{echo_of, not_early, served_clients, unacknowledged, wait_until_arrived};
-use super::watch::stalled_reader;
+use super::watch::{sleeps_if_it_can, stalled_reader};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::inspect::{Process, TcpState};
@@ -26,11 +26,14 @@ pub const CASES: &[Case] = &[
     Case::new("SD01", "shutdown/sigterm_exits_with_0", Rung::Day2, sigterm)
         .needs(&[Need::Restart])
         .rule("SIGTERM makes an idle server exit with status 0", SIGNALS)
-        .hint("install a handler (sigaction) that wakes the loop through a pipe or an eventfd"),
+        .hint(
+            "install a handler (sigaction) that wakes the loop through a pipe or an eventfd; the wait \
+             call that the signal interrupts fails with EINTR, which is no error: go round the loop",
+        ),
     Case::new("SD02", "shutdown/sigint_exits_with_0", Rung::Day2, sigint)
         .needs(&[Need::Restart])
         .rule("SIGINT makes an idle server exit with status 0", SIGNALS)
-        .hint("handle SIGINT (Ctrl-C) exactly as SIGTERM"),
+        .hint("handle SIGINT (Ctrl-C) exactly as SIGTERM, EINTR from the wait call included"),
     Case::new(
         "SD03",
         "shutdown/a_signal_right_after_ready_is_handled",
@@ -162,7 +165,10 @@ fn sigint(judge: &Judge) -> CaseResult {
 
 fn ends_cleanly(judge: &Judge, signal: Signal) -> CaseResult {
     let server = ready(judge, &[])?;
-    server.client()?.fence()?;
+    // It stays: its close would wake the loop.
+    let mut client = server.client()?;
+    client.fence()?;
+    sleeps_if_it_can(judge, &server);
     server.signal(signal)?;
     server.expect_clean_exit(AT_ONCE)
 }
