@@ -460,14 +460,14 @@ fn taking_is_activity(judge: &Judge) -> CaseResult {
 }
 
 fn newcomers_clocks(judge: &Judge) -> CaseResult {
-    let timeout = Duration::from_secs(1);
-    let server = judge.server(&["--idle-timeout", "1s", "--request-timeout", "1s"])?;
+    let timeout = Duration::from_millis(1500);
+    let server = judge.server(&["--idle-timeout", "1500ms", "--request-timeout", "1500ms"])?;
     let mut pace = Pace::new(timeout);
     let mut leaving = server.connect().named("leaving").open()?;
     let asked = leaving.ask("mn\r\necho 5\r\nhe", "MN\r\n");
     let mut watcher = Watcher::new(&server)?;
     let counted = watcher.wait_for_others(judge, 1, SOON);
-    pause(600);
+    pause(1000);
     drop(leaving);
     let left = watcher.wait_for_others(judge, 0, SOON);
     // If its time was over before it left, nothing of it is left to strike.
@@ -475,5 +475,7 @@ fn newcomers_clocks(judge: &Judge) -> CaseResult {
     asked.and(counted).and(left)?;
     // It gets the lowest number that is free, which is that of the one who left.
     let mut newcomer = server.connect().named("newcomer").open()?;
-    newcomer.expect_closed_within(not_early(timeout), timeout + Duration::from_millis(1700)).map(drop)
+    newcomer
+        .expect_closed_within(not_early(timeout), timeout + Duration::from_millis(1700))
+        .map(drop)
 }
