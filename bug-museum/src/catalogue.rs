@@ -131,13 +131,13 @@ impl Bug {
             Self::ClockStaleAfterTask => select(&["TO09"], &[]),
             Self::ClocksBeforeReading => select(&["TO15"], &[]),
             // Backpressure.
-            Self::NoBackpressure => select(&["BP01", "BP04"], &[]),
+            Self::NoBackpressure => select(&["BP01", "BP04"], &["BP"]),
             Self::PauseOnlyStopsReading => select(&["BP01", "BP02"], &[]),
-            Self::PauseNeverEnds => select(&["PA01", "PA05"], &["ER20", "PA02"]),
+            Self::PauseNeverEnds => select(&["PA01", "PA05"], &["BP05", "ER20", "PA02"]),
             Self::PauseForgetsWhatWasRead => select(&["PA01"], &["ER20"]),
             Self::PauseDropsWhatWasRead => select(&["PA01", "PA12"], &["ER20"]),
             Self::SlowReaderMeasuredBySend => select(&["SR04", "SR05"], &[]),
-            Self::SlowReaderNeverCut => select(&["SR01", "SR02"], &[]),
+            Self::SlowReaderNeverCut => select(&["SR01", "SR02"], &["BP05"]),
             Self::SlowReaderCutThoughItMoves => select(&["SR04", "SR05"], &[]),
             // The end.
             Self::SigtermExitsAtOnce => select(&["SD06", "SD10"], &[]),
