@@ -215,6 +215,25 @@ impl Client {
         done.map_err(|error| self.broken("the connection to be open", error, None))
     }
 
+    /// Sends a few bytes and the end of the input (FIN) in one segment: the server can't find the
+    /// one without the other.
+    ///
+    /// # Errors
+    /// The connection is already gone, or takes not all of the bytes.
+    pub fn send_last(&mut self, bytes: impl AsRef<[u8]>) -> CaseResult {
+        let bytes = bytes.as_ref();
+        self.spoke_at = Instant::now();
+        // The kernel keeps them for what comes next (send(2), MSG_MORE), which is the FIN.
+        let sent = SockRef::from(&self.stream).send_with_flags(bytes, libc::MSG_MORE);
+        if !matches!(sent, Ok(count) if count == bytes.len()) {
+            let expected = format!("the connection to take {}", quote(bytes, 60));
+            return Err(self.broken(expected, format!("{sent:?}"), None));
+        }
+        self.transcript.sent(bytes);
+        self.active_at = Instant::now();
+        self.shutdown_write()
+    }
+
     /// Closes with a reset (RST): linger of 0.
     ///
     /// # Errors

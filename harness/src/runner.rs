@@ -174,7 +174,9 @@ pub fn preflight(target: &Arc<Target>, options: &Options) -> Result<(), Box<Fail
             }),
             _ => server.refuse_a_wrapper(),
         }
-    });
+    })
+    // The start has a limit of its own, and on a busy machine that must strike first.
+    .timeout_s(60);
     let options = Options { wait_for_enter: false, ..options.clone() };
     match attempt(&STARTS, target, &options, None) {
         Err(Stop::Fail(failure))

@@ -217,14 +217,41 @@ fn is_working(
     Ok(was_busy)
 }
 
-/// Numbered clients that ask for much more than the kernel's buffers take, and read nothing.
-fn never_reading(server: &Server, count: usize) -> CaseResult<Vec<Client>> {
-    let request = echo_of(8 << 10).0;
+/// Numbered clients that ask for much more than the kernel's buffers take, and read nothing. They go
+/// on asking until the server takes no more: then it has paused them, with a full queue. One that was
+/// disconnected as a slow reader before that has had its queue, too.
+fn never_reading(
+    judge: &Judge,
+    server: &Server,
+    watcher: &mut Watcher,
+    count: usize,
+) -> CaseResult<Vec<Client>> {
     let mut clients = Vec::new();
     for number in 1..=count {
         let name = format!("never reads {number}");
         let mut client = server.connect().named(&name).receive_buffer(TINY).open()?;
-        client.push_until_blocked(&request, 1000 * request.len())?;
+        let mut request = echo_of(8 << 10).0;
+        let disconnected = watcher.number("slow_reader_disconnects")?;
+        let mut sent = 0;
+        loop {
+            let pushed = client.push_until_blocked(&request, 1000 * request.len());
+            // Who was answered meanwhile was so by a server that had the time to read.
+            let gone = watcher.number("slow_reader_disconnects")? > disconnected;
+            match pushed {
+                Ok(push) if push.sent == 0 => break,
+                Ok(push) => {
+                    sent += push.sent;
+                    // The next round goes on where this one stopped.
+                    let at = push.sent % request.len();
+                    request.rotate_left(at);
+                }
+                Err(_) if gone => break,
+                Err(stop) => return Err(stop),
+            }
+            judge.ensure(sent < 64 * MIB as usize, "the server to stop reading", || {
+                format!("it took {} MiB of a client that never reads", sent >> 20)
+            })?;
+        }
         clients.push(client);
     }
     Ok(clients)
@@ -238,7 +265,7 @@ fn twenty_leave_nothing(judge: &Judge) -> CaseResult {
     watcher.wait_for_others(judge, 0, SOON)?;
     let (before, descriptors) = (process.resident_bytes()?, process.descriptors()?.len());
     // The first ones may be disconnected before the last ones have come.
-    let _clients = never_reading(&server, 20)?;
+    let _clients = never_reading(judge, &server, &mut watcher, 20)?;
     let expected = "20 clients that never read to be disconnected (slow_reader_disconnects)";
     judge.wait_until(expected, Duration::from_secs(12), || {
         is_working(judge, &process, &mut watcher, before + 32 * MIB)?;
@@ -256,7 +283,8 @@ fn others_unaffected(judge: &Judge) -> CaseResult {
     let server = patient_server(judge, &[])?;
     let bystanders = server.bystanders()?;
     let mut others = served_clients(&server, 49)?;
-    let _paused = never_reading(&server, 20)?;
+    let mut watcher = Watcher::new(&server)?;
+    let _paused = never_reading(judge, &server, &mut watcher, 20)?;
     answered_within_a_second(judge, &mut others)?;
     answered_within_a_second(judge, &mut others)?;
     bystanders.finish()

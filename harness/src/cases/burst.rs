@@ -1,6 +1,7 @@
 //! Fifty clients and one thread: the six scenarios of day 2's test plan, and a few more.
 
-use super::support::{SOON, Watcher, connected_clients, served_clients};
+use super::support::{PATIENCE, SOON, Watcher, connected_clients, served_clients};
+use super::watch::leave;
 use crate::case::{Case, Need, Rung};
 use crate::client::{Client, Ending};
 use crate::judge::Judge;
@@ -79,6 +80,7 @@ pub const CASES: &[Case] = &[
         .hint("no table in the server may have a fixed size below --max-connections"),
     Case::new("BU09", "burst/connect_and_disconnect_storm", Rung::Day2, storm)
         .needs(&[Need::Pid])
+        .timeout_s(30)
         .rule(
             "clients that come and go at once, politely or not, leave nothing behind and disturb \
              nobody",
@@ -88,6 +90,13 @@ pub const CASES: &[Case] = &[
             "a client may be gone between being reported and being served: every error of recv \
              or send ends that connection only, and each end passes through the one function \
              that removes and closes, at once: the next client gets the same descriptor",
+        ),
+    Case::new("BU10", "burst/the_lowest_leaves_and_the_highest_stays", Rung::Day2, lowest_leaves)
+        .rule("who connected last is served after those who connected first have left", RUNG)
+        .hint(
+            "select's first argument is the highest descriptor that is left, plus one (select(2)): \
+             look for it when a connection closes, don't count it down. In an array of pollfds move \
+             the last entry into the gap, or look at all of them",
         ),
 ];
 
@@ -169,18 +178,37 @@ fn half_disconnect(judge: &Judge) -> CaseResult {
     wait_for_descriptors(before)
 }
 
+fn lowest_leaves(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    let mut watcher = Watcher::new(&server)?;
+    let mut clients = served_clients(&server, 10)?;
+    while clients.len() > 1 {
+        drop(clients.remove(0));
+        watcher.wait_for_others(judge, clients.len(), SOON)?;
+        clients.iter_mut().rev().try_for_each(Client::fence)?;
+    }
+    Ok(())
+}
+
 fn newcomers_join(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
     let mut watcher = Watcher::new(&server)?;
     let mut active = Vec::new();
     let mut leaving = Vec::new();
     for (number, mut client) in connected_clients(&server, 50)?.into_iter().enumerate() {
-        client.send("mn\r\necho 6\r\nfir")?;
-        client.expect("MN\r\n")?;
-        if number % 2 == 0 { active.push(client) } else { leaving.push(client) }
+        if number % 2 == 0 {
+            client.ask("mn\r\necho 6\r\nfir", "MN\r\n")?;
+            active.push(client);
+        } else {
+            let half = ["mn\r\nec", "mn\r\necho 6\r\nfir"][number / 2 % 2];
+            client.ask(half, "MN\r\n")?;
+            leaving.push(client);
+        }
     }
-    // They leave in the middle of a request, and the newcomers get their descriptors.
-    drop(leaving);
+    // They leave in the middle of a header or of a body, some without a goodbye, and the newcomers
+    // get their descriptors.
+    drop(leaving.split_off(leaving.len() / 2));
+    leave(leaving)?;
     watcher.wait_for_others(judge, 25, SOON)?;
     let mut newcomers = connected_clients(&server, 25)?;
     all_ask_at_once(&mut newcomers)?;
@@ -285,8 +313,8 @@ fn storm(judge: &Judge) -> CaseResult {
             }
         }
     }
-    watcher.wait_for_others(judge, 2, SOON)?;
+    watcher.wait_for_others(judge, 2, PATIENCE)?;
     let expected = format!("{before} open descriptors after the storm, as before");
-    judge.wait_until(&expected, SOON, || Ok(process.descriptors()?.len() == before))?;
+    judge.wait_until(&expected, PATIENCE, || Ok(process.descriptors()?.len() == before))?;
     bystanders.finish()
 }

@@ -73,7 +73,10 @@ pub const CASES: &[Case] = &[
         .hint("keep watching a lingering connection for input: recv that returns 0 ends it"),
     Case::new("CL12", "closing/reset_while_idle", Rung::Day2, reset_while_idle)
         .rule("an idle connection that is reset is removed", LIFE)
-        .hint("recv that fails with ECONNRESET ends the connection like one that returns 0"),
+        .hint(
+            "recv that fails with ECONNRESET ends the connection like one that returns 0; poll reports \
+             a reset as POLLIN | POLLERR | POLLHUP, so test the bits of revents, don't compare",
+        ),
     Case::new("CL13", "closing/reset_in_the_middle_of_a_request", Rung::Day2, reset_mid_request)
         .rule("a connection that is reset in the middle of a request is removed", LIFE)
         .hint(
@@ -113,15 +116,17 @@ pub const CASES: &[Case] = &[
 
 fn half_close_small(judge: &Judge) -> CaseResult {
     let server = judge.server(&[])?;
-    // Several, because a server may have answered before it sees the end of the input.
-    for _ in 0..10 {
-        let mut client = server.client()?;
-        client.send("mn\r\necho 5\r\nhello\r\nfail a b\r\nmn\r\n")?;
-        client.shutdown_write()?;
-        client.expect("MN\r\nECHO 5\r\nhello\r\nSERVER_ERROR a b\r\nMN\r\n")?;
-        client.expect_eof()?;
-    }
-    Ok(())
+    let requests = "mn\r\necho 5\r\nhello\r\nfail a b\r\nmn\r\n";
+    let replies = "MN\r\nECHO 5\r\nhello\r\nSERVER_ERROR a b\r\nMN\r\n";
+    let mut client = server.connect().named("requests and end in one segment").open()?;
+    client.send_last(requests)?;
+    client.expect(replies)?;
+    client.expect_eof()?;
+    let mut client = server.connect().named("requests, then the end").open()?;
+    client.send(requests)?;
+    client.shutdown_write()?;
+    client.expect(replies)?;
+    client.expect_eof()
 }
 
 fn half_close_large(judge: &Judge) -> CaseResult {

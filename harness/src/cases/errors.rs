@@ -1,6 +1,7 @@
 //! What a client that breaks a rule gets, and that it harms itself only (notes/protocol.md
 //! section 1, when the client is wrong).
 
+use super::support::{BIG, echo_of, stopped_reader};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -88,6 +89,12 @@ pub const CASES: &[Case] = &[
     Case::new("ER19", "errors/replies_before_the_error_arrive", Rung::Day2, replies_before_arrive)
         .rule("what was asked before framing was lost is answered, nothing behind it is", SOURCE)
         .hint("queue the error behind the replies, flush all, and parse no further"),
+    Case::new("ER20", "errors/an_error_waits_its_turn", Rung::Day2, error_waits_its_turn)
+        .rule("the reply to a bad request comes in its place among the others", SOURCE)
+        .hint(
+            "put an error's reply into the write queue like any other: one that is sent on the spot \
+             overtakes the replies that wait there, or is lost when the socket is full",
+        ),
 ];
 
 /// Asks each line, and wants one `CLIENT_ERROR <reason>` for it and nothing else.
@@ -399,4 +406,17 @@ fn replies_before_arrive(judge: &Judge) -> CaseResult {
     expect_closing(&server, request, &format!("{answers}{BAD_CHUNK}"))?;
     let request = format!("{before}{}\r\nmn\r\n", fail_line(9000));
     expect_closing(&server, request, &format!("{answers}{TOO_LONG}"))
+}
+
+fn error_waits_its_turn(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    let mut client = server.client()?;
+    client.ask("mn\r\nbogus\r\nmn\r\n", "MN\r\nERROR\r\nMN\r\n")?;
+    // Behind a reply that the server cannot be rid of at once.
+    let (mut slow, _) = stopped_reader(&server)?;
+    slow.send("bogus\r\nmn\r\n")?;
+    // Its reply comes from a turn in which those requests had arrived.
+    server.client()?.fence()?;
+    slow.expect(echo_of(BIG).1)?;
+    slow.expect("ERROR\r\nMN\r\n")
 }

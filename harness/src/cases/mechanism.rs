@@ -2,8 +2,8 @@
 
 use super::support::{echo_of, served_clients};
 use super::watch::{
-    OUTSIDE, does_not_spin, is_at_rest, leave, sleeps_nowhere_else, stalled_reader,
-    wait_until_asleep,
+    OUTSIDE, does_not_spin, is_at_rest, leave, sleeps_if_it_can, sleeps_nowhere_else,
+    stalled_reader, wait_until_asleep,
 };
 use crate::case::{Case, Need, Rung};
 use crate::judge::Judge;
@@ -98,6 +98,17 @@ pub const CASES: &[Case] = &[
             "the listener must be O_NONBLOCK, or accept can hang; ECONNABORTED from accept and \
              ECONNRESET from the first recv concern that one client",
         ),
+    Case::new("ME12", "mechanism/a_second_request_wakes_it_again", Rung::Day2, second_request)
+        .needs(&[Need::Pid])
+        .rule(
+            "a client that was answered is waited for, and its next request is answered too",
+            "notes/protocol.md section 1, how a connection lives and ends",
+        )
+        .hint(
+            "recv that fails with EAGAIN says that there is nothing more for now: keep the connection, \
+             go back to the wait call and watch its socket again. FD_SETs are built anew in each \
+             turn; an entry with EPOLLONESHOT is armed again with EPOLL_CTL_MOD (epoll_ctl(2))",
+        ),
 ];
 
 fn one_thread(judge: &Judge) -> CaseResult {
@@ -184,6 +195,17 @@ fn end_of_input_is_quiet(judge: &Judge) -> CaseResult {
     // Its reply proves that the end of the input has been there for a turn.
     server.client()?.fence()?;
     does_not_spin(judge, &server.process()?, REST * 3 / 4)
+}
+
+fn second_request(judge: &Judge) -> CaseResult {
+    let server = judge.server(&[])?;
+    let mut client = server.client()?;
+    for word in ["one", "two", "six"] {
+        client.ask(format!("echo 3\r\n{word}\r\n"), format!("ECHO 3\r\n{word}\r\n"))?;
+        // All that it sent is read, and the loop waits for more.
+        sleeps_if_it_can(judge, &server);
+    }
+    Ok(())
 }
 
 fn left_early(judge: &Judge) -> CaseResult {

@@ -61,7 +61,8 @@ pub const CASES: &[Case] = &[
         )
         .hint(
             "compute one deadline for the wait call from all connections; no timer per connection \
-             and no look at all of them every few milliseconds",
+             and no look at all of them every few milliseconds. poll and epoll_wait take it in \
+             milliseconds: a deadline in seconds must be multiplied by 1000 (poll(2))",
         ),
 ];
 

@@ -1,7 +1,7 @@
 //! What the first signal starts, and the second one ends (notes/protocol.md section 2).
 
 use super::support::{echo_of, not_early, served_clients, unacknowledged, wait_until_arrived};
-use super::watch::stalled_reader;
+use super::watch::{sleeps_if_it_can, stalled_reader};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::inspect::{Process, TcpState};
@@ -26,11 +26,14 @@ pub const CASES: &[Case] = &[
     Case::new("SD01", "shutdown/sigterm_exits_with_0", Rung::Day2, sigterm)
         .needs(&[Need::Restart])
         .rule("SIGTERM makes an idle server exit with status 0", SIGNALS)
-        .hint("install a handler (sigaction) that wakes the loop through a pipe or an eventfd"),
+        .hint(
+            "install a handler (sigaction) that wakes the loop through a pipe or an eventfd; the wait \
+             call that the signal interrupts fails with EINTR, which is no error: go round the loop",
+        ),
     Case::new("SD02", "shutdown/sigint_exits_with_0", Rung::Day2, sigint)
         .needs(&[Need::Restart])
         .rule("SIGINT makes an idle server exit with status 0", SIGNALS)
-        .hint("handle SIGINT (Ctrl-C) exactly as SIGTERM"),
+        .hint("handle SIGINT (Ctrl-C) exactly as SIGTERM, EINTR from the wait call included"),
     Case::new(
         "SD03",
         "shutdown/a_signal_right_after_ready_is_handled",
@@ -162,7 +165,8 @@ fn sigint(judge: &Judge) -> CaseResult {
 
 fn ends_cleanly(judge: &Judge, signal: Signal) -> CaseResult {
     let server = ready(judge, &[])?;
-    server.client()?.fence()?;
+    // No client: its close would wake the loop as well.
+    sleeps_if_it_can(judge, &server);
     server.signal(signal)?;
     server.expect_clean_exit(AT_ONCE)
 }
@@ -306,11 +310,14 @@ fn late_input(judge: &Judge) -> CaseResult {
     let (request, reply) = echo_of(40_000);
     let mut client = server.connect().receive_buffer(2048).open()?;
     client.fence()?;
+    // Before the signal: the linger cannot have begun earlier.
+    let mut before = Instant::now();
     speak_then_terminate(judge, &server, || {
         client.send(&request)?;
-        wait_until_arrived(judge, &client)
+        wait_until_arrived(judge, &client)?;
+        before = Instant::now();
+        Ok(())
     })?;
-    let signalled = Instant::now();
     // The server is done with its side, and a part of the reply still waits in its kernel.
     let mut taken = 0;
     judge.wait_until("the server to end its replies", Duration::from_secs(3), || {
@@ -324,7 +331,7 @@ fn late_input(judge: &Judge) -> CaseResult {
         let _ = client.try_send([b'x'; 1000]);
     }
     let rest = client.expect(&reply[taken..]).and_then(|()| client.expect_eof());
-    if rest.is_err() && signalled.elapsed() >= LINGER {
+    if rest.is_err() && before.elapsed() >= LINGER {
         return Err(judge.skip("this machine was too slow: the linger may be over"));
     }
     rest?;
@@ -367,10 +374,31 @@ fn burning(judge: &Judge, server: &Server, request: &str) -> CaseResult<Client> 
     Ok(client)
 }
 
+/// Sends SIGTERM in the middle of the `burn`, of which the server must have done less than `most`
+/// then. It stands still meanwhile, so that nothing depends on how busy the machine is.
+fn terminate_while_burning(
+    judge: &Judge,
+    server: &Server,
+    request: &str,
+    most: Duration,
+) -> CaseResult<Client> {
+    let process = server.process()?;
+    let before = process.cpu()?;
+    let client = burning(judge, server, request)?;
+    server.pause()?;
+    let used = process.cpu()?.saturating_sub(before);
+    if used >= most {
+        return Err(judge.skip("this machine was too slow: the burn was over before the signal"));
+    }
+    server.signal(Signal::TERM)?;
+    server.resume()?;
+    Ok(client)
+}
+
 fn burn_is_answered(judge: &Judge) -> CaseResult {
     let server = ready(judge, &[])?;
-    let mut client = burning(judge, &server, "burn 400\r\n")?;
-    server.signal(Signal::TERM)?;
+    let burn = Duration::from_millis(400);
+    let mut client = terminate_while_burning(judge, &server, "burn 400\r\n", burn)?;
     client.expect("result: burned 400\r\n")?;
     client.expect_eof()?;
     drop(client);
@@ -380,8 +408,9 @@ fn burn_is_answered(judge: &Judge) -> CaseResult {
 fn long_burn(judge: &Judge) -> CaseResult {
     let server = ready(judge, &["--drain-timeout", "100ms"])?;
     // Those behind the first one must not be begun: they take longer than any machine needs for it.
-    let _client = burning(judge, &server, "burn 500\r\nburn 10000\r\nburn 10000\r\n")?;
-    server.signal(Signal::TERM)?;
+    let requests = "burn 500\r\nburn 10000\r\nburn 10000\r\n";
+    let burn = Duration::from_millis(500);
+    let _client = terminate_while_burning(judge, &server, requests, burn)?;
     server.expect_clean_exit(Duration::from_secs(15))
 }
 

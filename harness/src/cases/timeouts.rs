@@ -123,6 +123,13 @@ pub const CASES: &[Case] = &[
             LIFE,
         )
         .hint("bytes move while SIOCOUTQ falls: ask it before you call a client idle"),
+    Case::new("TO18", "timeouts/a_newcomer_has_its_own_clocks", Rung::Day2, newcomers_clocks)
+        .needs(FLAGS)
+        .rule("the clocks of a client that left strike nobody else", LIFE)
+        .hint(
+            "closing a connection cancels its timer. The kernel gives the descriptor's number to the \
+             next client, so a timer that is known by that number alone would strike the newcomer",
+        ),
 ];
 
 /// Pauses between two steps of a client that must not be slower than `most`. If this machine made
@@ -450,4 +457,25 @@ fn taking_is_activity(judge: &Judge) -> CaseResult {
         came?;
     }
     client.fence()
+}
+
+fn newcomers_clocks(judge: &Judge) -> CaseResult {
+    let timeout = Duration::from_millis(1500);
+    let server = judge.server(&["--idle-timeout", "1500ms", "--request-timeout", "1500ms"])?;
+    let mut pace = Pace::new(timeout);
+    let mut leaving = server.connect().named("leaving").open()?;
+    let asked = leaving.ask("mn\r\necho 5\r\nhe", "MN\r\n");
+    let mut watcher = Watcher::new(&server)?;
+    let counted = watcher.wait_for_others(judge, 1, SOON);
+    pause(1000);
+    drop(leaving);
+    let left = watcher.wait_for_others(judge, 0, SOON);
+    // If its time was over before it left, nothing of it is left to strike.
+    pace.check(judge)?;
+    asked.and(counted).and(left)?;
+    // It gets the lowest number that is free, which is that of the one who left.
+    let mut newcomer = server.connect().named("newcomer").open()?;
+    newcomer
+        .expect_closed_within(not_early(timeout), timeout + Duration::from_millis(1700))
+        .map(drop)
 }

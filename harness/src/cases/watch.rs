@@ -84,6 +84,12 @@ pub(super) fn wait_until_asleep(judge: &Judge, process: &Process) -> CaseResult<
     }
 }
 
+/// Gives the loop the time to go to sleep in its wait call, so that what comes next must wake it. For
+/// cases about something else: a loop that never sleeps there is for the group `mechanism` to judge.
+pub(super) fn sleeps_if_it_can(judge: &Judge, server: &Server) {
+    let _ = server.process().and_then(|process| wait_until_asleep(judge, &process));
+}
+
 /// Looks twenty times: whenever the loop's thread sleeps, it does so in its wait call.
 pub(super) fn sleeps_nowhere_else(judge: &Judge, process: &Process) -> CaseResult {
     let tid = wait_until_asleep(judge, process)?;
