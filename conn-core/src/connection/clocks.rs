@@ -115,7 +115,8 @@ impl<S: Stream> Connection<S> {
     /// Asks how much the peer has taken. A full socket reports room only in large steps, so bytes
     /// accepted by `send` are no measure of a slow peer's progress.
     pub(super) fn note_acknowledged(&mut self, now: Instant) {
-        if let (Some(before), Ok(unacknowledged)) = (self.unconfirmed, self.stream.unacknowledged())
+        if let Some(before) = self.unconfirmed
+            && let Ok(unacknowledged) = self.stream.unacknowledged()
         {
             let acknowledged = self.bytes_sent.saturating_sub(unacknowledged as u64);
             if acknowledged != before {
