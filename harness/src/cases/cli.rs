@@ -34,6 +34,7 @@ const OPTIONS: &[(&str, &str, Rung)] = &[
 pub const CASES: &[Case] = &[
     Case::new("CM01", "cli/ready_is_one_line", Rung::Day2, ready_is_one_line)
         .needs(&[Need::Restart])
+        .timeout_s(15)
         .rule(
             "`listening on ADDRESS:PORT` is written to standard output when the server is ready, \
              flushed, and nothing else ever is",
@@ -126,7 +127,8 @@ fn ready_is_one_line(judge: &Judge) -> CaseResult {
     clients.pop().map_or(Ok(()), |client| client.reset())?;
     drop(clients);
     server.signal(Signal::TERM)?;
-    server.wait_exit(Duration::from_secs(5))?;
+    // Longer than a drain may take: how it drains is for other cases to judge.
+    server.wait_exit(Duration::from_secs(8))?;
     expect_ready_line(judge, &server)
 }
 

@@ -39,6 +39,7 @@ pub const CASES: &[Case] = &[
         .hint("getaddrinfo(3) has failed: say so in one line and exit with status 1"),
     Case::new("LS04", "listening/a_port_can_be_used_again_at_once", Rung::Day2, restart_at_once)
         .needs(&[Need::Restart])
+        .timeout_s(20)
         .rule("the listener has SO_REUSEADDR: a restart finds its port", COMMAND_LINE)
         .hint("setsockopt SO_REUSEADDR before bind; closed connections stay in TIME_WAIT a minute"),
     Case::new("LS05", "listening/the_backlog_holds_1024", Rung::Day2, backlog)
@@ -107,13 +108,14 @@ fn restart_at_once(judge: &Judge) -> CaseResult {
         client.read_until_closed()?;
     }
     wait_for_time_wait(judge, port)?;
+    // Longer than a drain may take: how it drains is for other cases to judge.
     first.signal(Signal::TERM)?;
-    first.wait_exit(Duration::from_secs(5))?;
+    first.wait_exit(Duration::from_secs(8))?;
     let second = judge.launch().port(port).start()?;
     second.client()?.fence()?;
     // The port must be free when the case is over.
     second.signal(Signal::TERM)?;
-    second.wait_exit(Duration::from_secs(5)).map(drop)
+    second.wait_exit(Duration::from_secs(8)).map(drop)
 }
 
 fn wait_for_time_wait(judge: &Judge, port: u16) -> CaseResult {
