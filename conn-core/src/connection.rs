@@ -14,6 +14,7 @@ mod clocks;
 mod pressure;
 mod visit;
 
+use crate::executor::Ticket;
 use crate::id::ConnId;
 use crate::policy::Limits;
 use crate::protocol::{Decoder, Frame};
@@ -59,6 +60,13 @@ pub trait Stream: Read + Write {
     /// # Errors
     /// The socket is not connected any more.
     fn unread(&self) -> io::Result<usize>;
+
+    /// Takes the error that the kernel noted, such as a reset, ahead of input that has not been
+    /// received (socket(7), `SO_ERROR`).
+    ///
+    /// # Errors
+    /// The error can't be asked for.
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
 }
 
 /// What the kernel should watch a descriptor for.
@@ -68,14 +76,17 @@ pub struct Interest {
     pub read: bool,
     /// Until it can be written.
     pub write: bool,
+    /// Only until it breaks, which the kernel reports of whatever it watches. `select` has no way to
+    /// say this; it is asked only while a task runs elsewhere.
+    pub hang_up: bool,
 }
 
 impl Interest {
     /// Nothing is to be watched.
-    pub const NONE: Self = Self { read: false, write: false };
+    pub const NONE: Self = Self { read: false, write: false, hang_up: false };
 
     /// Readability only.
-    pub const READ: Self = Self { read: true, write: false };
+    pub const READ: Self = Self { read: true, ..Self::NONE };
 }
 
 /// What the loop does with a connection after a visit.
@@ -169,8 +180,8 @@ pub struct Connection<S> {
     write_buf: WriteQueue,
     /// What the write policy makes of it.
     pressure: Pressure,
-    /// Tasks handed to the executor whose outcome has not come back.
-    tasks_out: usize,
+    /// The task that is out.
+    task: Option<Ticket>,
     /// When a byte last moved either way: the idle clock.
     last_active: Instant,
     /// Whether `recv` has met `EAGAIN`: nothing is left of the input that was reported.
@@ -202,7 +213,7 @@ impl<S> Connection<S> {
             input: Input::Open,
             write_buf: WriteQueue::default(),
             pressure: Pressure::default(),
-            tasks_out: 0,
+            task: None,
             last_active: now,
             // Nothing has been reported yet.
             drained: true,
@@ -239,6 +250,11 @@ impl<S> Connection<S> {
         self.state
     }
 
+    /// Whether a task is out.
+    pub fn awaits_task(&self) -> bool {
+        self.task.is_some()
+    }
+
     /// How many bytes wait to be sent.
     pub fn bytes_queued(&self) -> usize {
         self.write_buf.len()
@@ -272,9 +288,10 @@ impl<S> Connection<S> {
             ConnState::Connecting | ConnState::ReadingHeader | ConnState::ReadingBody => {
                 self.takes_requests()
             }
-            // Read ahead, so that a reset is noticed, but not without bound.
+            // Read ahead, but not without bound, and not at all from who has to wait for room.
             ConnState::Processing => {
-                matches!(self.input, Input::Open | Input::Last(1..))
+                self.task.is_some_and(|ticket| !ticket.held)
+                    && matches!(self.input, Input::Open | Input::Last(1..))
                     && self.read_buf.len() < READ_BUDGET
             }
             // What comes after the end of the input is thrown away, so that a client that sends
@@ -283,14 +300,18 @@ impl<S> Connection<S> {
             ConnState::Closing => true,
             ConnState::Closed => false,
         };
-        Interest { read, write: self.state == ConnState::Writing }
+        Interest {
+            read,
+            write: self.state == ConnState::Writing,
+            hang_up: self.state == ConnState::Processing && !read,
+        }
     }
 
     /// Whether the next bytes from the peer would be parsed at once.
     fn takes_requests(&self) -> bool {
         !matches!(self.state, ConnState::Closing | ConnState::Closed)
             && self.unparsed == Unparsed::Fragment
-            && self.tasks_out == 0
+            && self.task.is_none()
             && !self.pressure.paused
             && matches!(self.input, Input::Open | Input::Last(1..))
     }
@@ -300,7 +321,7 @@ impl<S> Connection<S> {
         if !self.write_buf.is_empty() {
             return Pending::Replies;
         }
-        if self.tasks_out > 0 {
+        if self.task.is_some() {
             return Pending::Task;
         }
         match (self.input, self.decoder.frame()) {
@@ -348,7 +369,7 @@ impl<S> Connection<S> {
             ConnState::Closing if self.linger.is_none() => Fate::Close,
             ConnState::Closing => Fate::Wait,
             _ if self.unparsed == Unparsed::Requests
-                && self.tasks_out == 0
+                && self.task.is_none()
                 && !self.pressure.paused =>
             {
                 Fate::Again

@@ -1,4 +1,4 @@
-//! The name of a connection.
+//! The names of connections and of tasks.
 
 /// A connection's number, never used again in the life of a server.
 ///
@@ -6,3 +6,8 @@
 /// result of a task, is addressed by this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
+
+/// A task's number, never used again in the life of a server. A connection knows by it whether the
+/// result that has come is the one it waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub u64);

@@ -13,7 +13,7 @@
 //! 4. [`connection`]: the state, the buffers and the clocks of one client, and the only two
 //!    functions that ever meet a short count, `EAGAIN` or `EINTR`;
 //! 5. [`registry`]: all connections by descriptor, and what the kernel should watch each of them for;
-//! 6. [`write_policy`]: the seam for backpressure;
+//! 6. [`write_policy`] and [`executor`]: the seams for backpressure and for CPU work;
 //! 7. [`policy`] and [`stats`]: limits and counters as plain data.
 //!
 //! Nothing here opens a socket or asks a clock: streams and times are arguments, so that a test can
@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod connection;
+pub mod executor;
 pub mod id;
 pub mod policy;
 pub mod protocol;

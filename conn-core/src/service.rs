@@ -1,28 +1,28 @@
 //! What a request means, and where the work of it is done.
 //!
 //! Most requests are answered while the line is still warm. The four that use a CPU are [`Task`]s:
-//! the connection hands them to an [`Executor`], which runs them on the spot (the first days) or
-//! has them run elsewhere and delivers the outcome later. Whoever runs them uses [`Task::run`].
+//! the connection hands them to an [`Executor`](crate::executor::Executor), and whoever runs them
+//! uses [`Task::run`].
 
-use crate::id::ConnId;
 use crate::protocol::Command;
 use crate::reply::Reply;
 use sha2::{Digest, Sha256};
 use std::any::Any;
+use std::borrow::Cow;
 use std::panic::{self, AssertUnwindSafe};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// CPU work on behalf of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// CPU work on behalf of a client. Borrows its input from the read buffer until it has to outlive it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task<'a> {
     /// Hash the text.
-    Compute(&'a [u8]),
+    Compute(Cow<'a, [u8]>),
     /// Use so many milliseconds of CPU time.
     Burn(u64),
     /// Return an error.
-    Fail(&'a [u8]),
+    Fail(Cow<'a, [u8]>),
     /// Panic.
-    Panic(&'a [u8]),
+    Panic(Cow<'a, [u8]>),
 }
 
 /// How a task ended. Whatever it is, it is the reply to exactly one request.
@@ -36,6 +36,10 @@ pub enum Outcome {
     Failed(Vec<u8>),
     /// The task panicked.
     Panicked(Vec<u8>),
+    /// There was no room for the task.
+    Busy,
+    /// The task was not waited for to its end.
+    TimedOut,
 }
 
 /// The payload of the panic that `panic <message>` asks for. A server's panic hook knows by it
@@ -44,6 +48,18 @@ pub enum Outcome {
 pub struct RequestedPanic(Vec<u8>);
 
 impl Task<'_> {
+    /// The same task, with an input of its own: it can go to another thread.
+    #[must_use]
+    pub fn into_owned(self) -> Task<'static> {
+        let owned = |input: Cow<'_, [u8]>| Cow::Owned(input.into_owned());
+        match self {
+            Self::Compute(text) => Task::Compute(owned(text)),
+            Self::Burn(ms) => Task::Burn(ms),
+            Self::Fail(message) => Task::Fail(owned(message)),
+            Self::Panic(message) => Task::Panic(owned(message)),
+        }
+    }
+
     /// Runs the task to its end on this thread; a panic in it ends here.
     ///
     /// `cpu_time` returns how much CPU time this thread has used so far (`CLOCK_THREAD_CPUTIME_ID`
@@ -55,14 +71,14 @@ impl Task<'_> {
     }
 
     fn work(&self, cpu_time: impl Fn() -> Duration) -> Outcome {
-        match *self {
+        match self {
             Self::Compute(text) => Outcome::Digest(Sha256::digest(text).into()),
             Self::Burn(ms) => {
-                let end = cpu_time() + Duration::from_millis(ms);
+                let end = cpu_time() + Duration::from_millis(*ms);
                 while cpu_time() < end {
                     std::hint::spin_loop();
                 }
-                Outcome::Burned(ms)
+                Outcome::Burned(*ms)
             }
             Self::Fail(message) => Outcome::Failed(message.to_vec()),
             Self::Panic(message) => panic::panic_any(RequestedPanic(message.to_vec())),
@@ -93,27 +109,14 @@ impl Outcome {
             Self::Burned(ms) => Reply::Burned(*ms),
             Self::Failed(message) => Reply::ServerError(message),
             Self::Panicked(message) => Reply::Panicked(message),
+            Self::Busy => Reply::ServerError(b"busy"),
+            Self::TimedOut => Reply::ServerError(b"task timed out"),
         }
     }
 }
 
-/// What became of a task that was handed over.
-#[derive(Debug)]
-pub enum Submitted {
-    /// It ran at once and ended at this time: the loop's clock must follow, for work takes time.
-    Done(Outcome, Instant),
-    /// It runs elsewhere; its outcome will be delivered to the connection later.
-    Later,
-}
-
-/// Where CPU work runs.
-pub trait Executor {
-    /// Takes over `task` for the connection `from`.
-    fn submit(&mut self, from: ConnId, task: Task<'_>) -> Submitted;
-}
-
 /// A command, sorted by who answers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work<'a> {
     /// Answered at once with this.
     Reply(Reply<'a>),
@@ -129,10 +132,10 @@ pub enum Work<'a> {
 #[must_use]
 pub fn work_of(command: Command<'_>) -> Work<'_> {
     match command {
-        Command::Compute(text) => Work::Task(Task::Compute(text)),
+        Command::Compute(text) => Work::Task(Task::Compute(text.into())),
         Command::Burn(ms) => Work::Task(Task::Burn(ms)),
-        Command::Fail(message) => Work::Task(Task::Fail(message)),
-        Command::Panic(message) => Work::Task(Task::Panic(message)),
+        Command::Fail(message) => Work::Task(Task::Fail(message.into())),
+        Command::Panic(message) => Work::Task(Task::Panic(message.into())),
         Command::Version => Work::Reply(Reply::Version(crate::stats::VERSION)),
         Command::MetaNoop => Work::Reply(Reply::MetaNoop),
         Command::Stats => Work::Stats,
@@ -160,11 +163,11 @@ mod tests {
     fn compute_hashes_the_text() {
         // The well-known digest of the empty text, and the one that a shell's sha256sum gives.
         assert_eq!(
-            reply_to(Task::Compute(b"")),
+            reply_to(Task::Compute(b"".into())),
             "result: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\r\n"
         );
         assert_eq!(
-            reply_to(Task::Compute(b"1")),
+            reply_to(Task::Compute(b"1".into())),
             "result: 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b\r\n"
         );
     }
@@ -177,10 +180,10 @@ mod tests {
 
     #[test]
     fn an_error_and_a_panic_are_replies() {
-        assert_eq!(reply_to(Task::Fail(b"no luck")), "SERVER_ERROR no luck\r\n");
+        assert_eq!(reply_to(Task::Fail(b"no luck".into())), "SERVER_ERROR no luck\r\n");
         let hook = panic::take_hook();
         panic::set_hook(Box::new(|_| {}));
-        let reply = reply_to(Task::Panic(b"boom"));
+        let reply = reply_to(Task::Panic(b"boom".into()));
         panic::set_hook(hook);
         assert_eq!(reply, "SERVER_ERROR task panicked: boom\r\n");
     }

@@ -86,7 +86,7 @@ pub enum Event {
     BodyComplete,
     /// The input can't be cut into requests any more; the error reply is queued.
     FramingLost,
-    /// The result of a task has come back; its reply is queued.
+    /// The task is over: its result has come back, or is not waited for any longer; the reply is queued.
     TaskDone,
     /// `send` took less than what is queued, or returned `EAGAIN`.
     WriteWouldBlock,
@@ -333,7 +333,7 @@ pub const TABLE: &[Row] = &[
     row("H1",  &[ReadingHeader],                Readable,        ALWAYS,       ReadingHeader, Receive,        "more of the header, or of the next request"),
     row("H2",  &[ReadingHeader],                ReadWouldBlock,  ALWAYS,       ReadingHeader, AwaitReadable,  "not ready yet is not an error: what came so far is kept"),
     row("H3",  &[ReadingHeader],                HeaderComplete,  &[Replies],   Writing,       QueueReply,     "a request without a body, or a bad one, is answered at once"),
-    row("H4",  &[ReadingHeader],                HeaderComplete,  &[Task],      Processing,    AwaitTask,      "CPU work has been handed to the executor"),
+    row("H4",  &[ReadingHeader],                HeaderComplete,  &[Task],      Processing,    AwaitTask,      "CPU work goes to the executor"),
     row("H5",  &[ReadingHeader],                HeaderComplete,  &[Body],      ReadingBody,   Receive,        "the header says how many bytes follow"),
     row("H6",  &[ReadingHeader],                HeaderComplete,  &[Farewell],  Closing,       ShutdownSend,   "quit, and nothing is owed"),
     row("H7",  &[ReadingHeader],                FramingLost,     &[Replies],   Writing,       QueueReply,     "the line is too long: one error reply, then the end"),

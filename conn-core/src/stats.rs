@@ -1,5 +1,6 @@
 //! Counters and gauges, and how they are told to a client that asks for `stats`.
 
+use crate::executor::TaskStats;
 use std::fmt::Display;
 use std::io::Write;
 use std::time::Instant;
@@ -49,11 +50,22 @@ pub struct Stats {
     pub reads_paused: u64,
     /// Connections closed because their peers kept taking too little.
     pub slow_reader_disconnects: u64,
+    /// Tasks that were refused because there was no room for them.
+    pub tasks_shed: u64,
+    /// Tasks that were not waited for to their end.
+    pub tasks_timed_out: u64,
 }
 
 impl Stats {
-    /// Appends the reply to `stats`: one `STAT name value` line each, then `END`.
-    pub fn write_to(&self, info: &ServerInfo, now: Instant, out: &mut Vec<u8>) {
+    /// Appends the reply to `stats`: one `STAT name value` line each, then `END`. `tasks` are the
+    /// executor's figures, if it has workers.
+    pub fn write_to(
+        &self,
+        info: &ServerInfo,
+        tasks: Option<TaskStats>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) {
         let mut stat = |name: &str, value: &dyn Display| {
             write!(out, "STAT {name} {value}\r\n").expect("writing to a Vec does not fail");
         };
@@ -75,6 +87,17 @@ impl Stats {
         stat("timeouts", &self.timeouts);
         stat("reads_paused", &self.reads_paused);
         stat("slow_reader_disconnects", &self.slow_reader_disconnects);
+        if let Some(tasks) = tasks {
+            stat("tasks_done", &tasks.done);
+            stat("tasks_failed", &tasks.failed);
+            stat("tasks_panicked", &tasks.panicked);
+            stat("tasks_shed", &self.tasks_shed);
+            stat("tasks_timed_out", &self.tasks_timed_out);
+            stat("tasks_queued", &tasks.queued);
+            stat("peak_tasks_queued", &tasks.peak_queued);
+            stat("workers_busy", &tasks.workers_busy);
+            stat("wakeups", &tasks.wakeups);
+        }
         out.extend_from_slice(b"END\r\n");
     }
 }

@@ -6,14 +6,15 @@ use crate::poller::{Poller, Ready, Watched};
 use crate::signals::Signals;
 use crate::socket::Socket;
 use conn_core::connection::{Connection, Fate, Interest, Turn};
+use conn_core::executor::{Completion, Executor};
 use conn_core::id::ConnId;
 use conn_core::policy::TASK_SLICE;
 use conn_core::registry::{Change, ConnectionRegistry};
-use conn_core::service::Executor;
+use std::collections::HashMap;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
-use std::{iter, mem};
 use tracing::{debug, info, warn};
 
 /// How long the listener is left alone after descriptors have run out, if none becomes free.
@@ -43,13 +44,17 @@ pub struct EventLoop<P, E> {
     /// `None` once the server drains.
     listener: Option<Listener>,
     accepting: Accepting,
-    /// What the poller was last told of the signals and of the listener.
-    told: [Interest; 2],
+    /// What the poller was last told of the loop's own descriptors.
+    told: [Interest; 3],
     registry: ConnectionRegistry<Socket>,
     max_connections: usize,
     deadlines: Deadlines,
     /// Connections with requests left from the last turn.
     again: Vec<RawFd>,
+    /// Where to find the connections that a task has run for elsewhere, as long as they are there.
+    clients: HashMap<ConnId, RawFd>,
+    /// Results that have come, in memory that is used again.
+    completions: Vec<Completion>,
     drain_timeout: Duration,
     /// Set once the server drains: when it gives up.
     drain_until: Option<Instant>,
@@ -74,11 +79,13 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             signals,
             listener: Some(listener),
             accepting: Accepting::Yes,
-            told: [Interest::NONE; 2],
+            told: [Interest::NONE; 3],
             registry: ConnectionRegistry::default(),
             max_connections,
             deadlines: Deadlines::new(turn.now),
             again: Vec::new(),
+            clients: HashMap::new(),
+            completions: Vec::new(),
             drain_timeout,
             drain_until: None,
             heeded_at: turn.now,
@@ -105,6 +112,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             self.expire(&mut due)?;
         }
         info!("drained: every connection is closed");
+        self.turn.executor.finish(self.drain_until.unwrap_or(self.turn.now));
         Ok(())
     }
 
@@ -116,16 +124,18 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
         self.registry.changes(changes);
         // Out of descriptors, a listener that is watched would be ready in every turn: a spin.
         let accepting = if self.accepts() { Interest::READ } else { Interest::NONE };
-        let listener = self.listener.as_ref().map(|listener| (listener.as_fd(), accepting));
-        let signals = (self.signals.as_fd(), Interest::READ);
-        for (told, (fd, interest)) in self.told.iter_mut().zip(iter::once(signals).chain(listener))
-        {
-            let told = mem::replace(told, interest);
-            let change = Change::between(told, interest);
+        let own = [
+            Some((self.signals.as_fd(), Interest::READ)),
+            self.listener.as_ref().map(|listener| (listener.as_fd(), accepting)),
+            self.turn.executor.wakeup().map(|wakeup| (wakeup, Interest::READ)),
+        ];
+        for (told, own) in self.told.iter_mut().zip(&own) {
+            let Some((fd, interest)) = own else { continue };
+            let told = mem::replace(told, *interest);
+            let change = Change::between(told, *interest);
             changes.extend(change.map(|change| (fd.as_raw_fd(), change)));
         }
-        let watched =
-            Watched { signals: self.signals.as_fd(), listener, registry: &self.registry, changes };
+        let watched = Watched { own: &own, registry: &self.registry, changes };
         let timeout = if self.again.is_empty() {
             let accept_at = match self.accepting {
                 Accepting::NotBefore(at) => Some(at),
@@ -148,7 +158,8 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
     fn dispatch(&mut self, ready: &[Ready]) -> io::Result<()> {
         let signals = self.signals.as_fd().as_raw_fd();
         let listener = self.listener.as_ref().map(|listener| listener.as_fd().as_raw_fd());
-        let (mut signalled, mut newcomers) = (false, false);
+        let wakeup = self.turn.executor.wakeup().map(|wakeup| wakeup.as_raw_fd());
+        let (mut signalled, mut newcomers, mut results) = (false, false, false);
         let mut again = mem::take(&mut self.again);
         // A connection may have been visited more than once, but its share of a turn is one.
         again.sort_unstable();
@@ -158,6 +169,8 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
                 signalled = true;
             } else if Some(event.fd) == listener {
                 newcomers = true;
+            } else if Some(event.fd) == wakeup {
+                results = true;
             } else {
                 self.visit(event.fd, |conn, turn| {
                     let fate = if event.writable { conn.on_writable(turn) } else { Fate::Wait };
@@ -170,6 +183,9 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
         }
         for fd in again {
             self.visit(fd, Connection::resume)?;
+        }
+        if results {
+            self.deliver()?;
         }
         if newcomers {
             self.accept(ACCEPT_BUDGET)?;
@@ -201,6 +217,20 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
         Ok(())
     }
 
+    /// Brings the results that have come to those who wait for them.
+    fn deliver(&mut self) -> io::Result<()> {
+        let mut completions = mem::take(&mut self.completions);
+        self.turn.executor.completed(&mut completions)?;
+        for Completion { conn, task, outcome } in completions.drain(..) {
+            // Its client may have left, and another may have the same descriptor now.
+            if let Some(&fd) = self.clients.get(&conn) {
+                self.visit(fd, |conn, turn| conn.on_task_done(task, &outcome, turn))?;
+            }
+        }
+        self.completions = completions;
+        Ok(())
+    }
+
     fn accepts(&self) -> bool {
         !matches!(self.accepting, Accepting::NotBefore(_))
     }
@@ -212,6 +242,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             Fate::Again => self.again.push(fd),
             Fate::Close => {
                 if let Some(conn) = self.registry.remove(fd) {
+                    self.clients.remove(&conn.id());
                     conn.close();
                     self.turn.stats.curr_connections -= 1;
                     // A descriptor has become free: somebody may be waiting for it.
@@ -222,10 +253,13 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
                 return;
             }
         }
-        if let Some(conn) = self.registry.get(fd)
-            && let Some(at) = conn.deadline(self.turn.now, &self.turn.limits)
-        {
-            self.deadlines.arm(fd, at, self.turn.now);
+        if let Some(conn) = self.registry.get(fd) {
+            if conn.awaits_task() {
+                self.clients.insert(conn.id(), fd);
+            }
+            if let Some(at) = conn.deadline(self.turn.now, &self.turn.limits) {
+                self.deadlines.arm(fd, at, self.turn.now);
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! CPU work on the loop: simple, and the reason why a later day has worker threads.
 
+use conn_core::executor::{Executor, Submitted};
 use conn_core::id::ConnId;
-use conn_core::service::{Executor, Submitted, Task};
+use conn_core::service::Task;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 pub struct Inline;
 
 impl Executor for Inline {
-    fn submit(&mut self, _from: ConnId, task: Task<'_>) -> Submitted {
+    fn submit(&mut self, _from: ConnId, task: Task<'_>, _now: Instant) -> Submitted {
         let outcome = task.run(thread_cpu_time);
         Submitted::Done(outcome, Instant::now())
     }

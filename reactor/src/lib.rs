@@ -11,7 +11,7 @@
 //! A day of the lab brings its own idea and takes the rest from here. The first seam is the
 //! [`Poller`](poller::Poller): given what is to be watched and for how long, it says who is ready.
 //! The second is conn-core's [`WritePolicy`](conn_core::write_policy::WritePolicy): what a long write
-//! queue means; day 2 has [`Unbounded`]. The third is its [`Executor`](conn_core::service::Executor):
+//! queue means; day 2 has [`Unbounded`]. The third is its [`Executor`](conn_core::executor::Executor):
 //! where CPU work runs; the default is [`Inline`](inline::Inline), on the loop.
 //!
 //! Read [`event_loop`] first; it fits on two screens. [`listener`], [`deadlines`] and [`signals`]
@@ -32,4 +32,4 @@ mod allocator;
 mod ioctl;
 
 pub use conn_core::write_policy::Unbounded;
-pub use serve::serve;
+pub use serve::{serve, serve_with};

@@ -3,9 +3,9 @@
 use crate::socket::Socket;
 use conn_core::connection::Interest;
 use conn_core::registry::{Change, ConnectionRegistry};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
-use std::{io, iter};
 
 /// A descriptor that can be read or written now, as far as the kernel could tell.
 ///
@@ -23,11 +23,10 @@ pub struct Ready {
 /// Everything that a turn waits for.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// Where a signal shows, always watched for reading.
-    pub signals: BorrowedFd<'a>,
-    /// Where newcomers show; none while the server drains, and of no interest while descriptors
-    /// have run out.
-    pub listener: Option<(BorrowedFd<'a>, Interest)>,
+    /// The loop's own descriptors, as far as there are any: where signals show, where newcomers show
+    /// (none while the server drains, and of no interest while descriptors have run out), and where
+    /// results show.
+    pub own: &'a [Option<(BorrowedFd<'a>, Interest)>],
     /// The connections, each with its interest.
     pub registry: &'a ConnectionRegistry<Socket>,
     /// What changed since the last turn, the loop's own descriptors included. What was watched of a
@@ -37,8 +36,8 @@ pub struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     /// The loop's own descriptors.
-    pub fn fixed(&self) -> impl Iterator<Item = (BorrowedFd<'a>, Interest)> {
-        iter::once((self.signals, Interest::READ)).chain(self.listener)
+    fn fixed(&self) -> impl Iterator<Item = (BorrowedFd<'a>, Interest)> {
+        self.own.iter().flatten().copied()
     }
 
     /// The descriptor with this number.

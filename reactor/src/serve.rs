@@ -10,6 +10,7 @@ use crate::poller::Poller;
 use crate::signals::Signals;
 use anyhow::{Context, Result, bail};
 use conn_core::connection::{Scratch, Turn};
+use conn_core::executor::Executor;
 use conn_core::stats::{ServerInfo, Stats};
 use conn_core::write_policy::WritePolicy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,16 +23,27 @@ use std::time::Instant;
 /// The default of `--max-connections` where the mechanism has no limit of its own.
 const MAX_CONNECTIONS: usize = 10_000;
 
-/// Serves until a signal ends it. Status 0 after a drain; 1 with one line on standard error if the
-/// server can't start or its loop fails.
+/// Serves until a signal ends it, with CPU work on the loop. Status 0 after a drain; 1 with one line
+/// on standard error if the server can't start or its loop fails.
 pub fn serve<P: Poller>(
     options: &ServerOptions,
     poller: P,
     write_policy: impl WritePolicy + 'static,
 ) -> ExitCode {
+    serve_with(options, poller, write_policy, || Ok(Inline))
+}
+
+/// The same, with CPU work where the executor has it run that `start_executor` makes. It is made
+/// when nothing else stands in the way of serving.
+pub fn serve_with<P: Poller, E: Executor>(
+    options: &ServerOptions,
+    poller: P,
+    write_policy: impl WritePolicy + 'static,
+    start_executor: impl FnOnce() -> io::Result<E>,
+) -> ExitCode {
     logging::start();
     logging::quiet_requested_panics();
-    match start(options, poller, Box::new(write_policy))
+    match start(options, poller, Box::new(write_policy), start_executor)
         .and_then(|event_loop| Ok(event_loop.run()?))
     {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,11 +51,12 @@ pub fn serve<P: Poller>(
     }
 }
 
-fn start<P: Poller>(
+fn start<P: Poller, E: Executor>(
     options: &ServerOptions,
     poller: P,
     write_policy: Box<dyn WritePolicy>,
-) -> Result<EventLoop<P, Inline>> {
+    start_executor: impl FnOnce() -> io::Result<E>,
+) -> Result<EventLoop<P, E>> {
     allocator::give_back_large_buffers();
     raise_descriptor_limit();
     let signals = Signals::install().context("cannot install signal handlers")?;
@@ -56,6 +69,7 @@ fn start<P: Poller>(
         bail!("cannot listen on {}: too many descriptors are open already", options.endpoint());
     }
     let max_connections = options.max_connections.map_or(room, |limit| limit as usize);
+    let executor = start_executor().context("cannot start the workers")?;
     let now = Instant::now();
     let turn = Turn {
         now,
@@ -65,9 +79,9 @@ fn start<P: Poller>(
             pid: std::process::id(),
             started: now,
             mechanism: P::MECHANISM,
-            threads: 1,
+            threads: 1 + executor.threads(),
         },
-        executor: Inline,
+        executor,
         write_policy,
         scratch: Scratch::default(),
     };

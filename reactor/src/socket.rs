@@ -55,6 +55,10 @@ impl Stream for Socket {
     fn unread(&self) -> io::Result<usize> {
         ioctl::unread(&self.0)
     }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.0.take_error()
+    }
 }
 
 impl AsFd for Socket {

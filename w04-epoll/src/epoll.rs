@@ -92,7 +92,7 @@ impl Epoll {
         match change {
             // Both edges are of interest, now or later, so there is never anything to modify.
             Change::Added(_) if edge_triggered => {
-                let both = events(Interest { read: true, write: true });
+                let both = events(Interest { read: true, write: true, ..Interest::NONE });
                 self.instance.add(fd, EpollEvent::new(both | EpollFlags::EPOLLET, data))?;
             }
             Change::Modified(_) if edge_triggered => {}

@@ -4,8 +4,9 @@
 //! when the loop looks, which it does at the latest when [`Connection::deadline`] has passed.
 
 use super::{Connection, Fate, Stream, Turn};
+use crate::executor::Executor;
 use crate::policy::{LINGER_TIME, Limits, STALL_CHECK};
-use crate::service::Executor;
+use crate::service::Outcome;
 use crate::state::{ConnState, Event};
 use std::time::Instant;
 use tracing::info;
@@ -24,13 +25,15 @@ impl<S> Connection<S> {
         // What the peer acknowledges raises no event, so whoever has not taken everything yet has
         // to be asked about from time to time.
         let ask = self.unconfirmed.map(|_| now + STALL_CHECK);
-        let earliest =
-            |timeout: Instant| [request, ask].into_iter().flatten().fold(timeout, Instant::min);
+        let task = self.task.and_then(|ticket| ticket.deadline);
+        let earliest = |timeout: Instant| {
+            [request, ask, task].into_iter().flatten().fold(timeout, Instant::min)
+        };
         match self.state {
             ConnState::Connecting | ConnState::ReadingHeader | ConnState::ReadingBody => {
                 Some(earliest(self.last_active + limits.idle_timeout))
             }
-            ConnState::Processing => None,
+            ConnState::Processing => task,
             // Between visits replies only wait if the socket was full, and then since some time.
             ConnState::Writing => {
                 let stalled = self.stalled_since.map_or(now, |since| since + limits.idle_timeout);
@@ -75,6 +78,7 @@ impl<S: Stream> Connection<S> {
     pub fn check_deadlines<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
         self.visit(turn, |conn, turn| {
             conn.note_acknowledged(turn.now);
+            conn.check_task(turn);
             if conn.state == ConnState::Writing {
                 conn.regulate(turn);
             }
@@ -95,6 +99,18 @@ impl<S: Stream> Connection<S> {
             }
             conn.apply(event);
         })
+    }
+
+    /// Waits no longer for a task that has taken too long. Its outcome may still come, and is dropped.
+    fn check_task<E: Executor>(&mut self, turn: &mut Turn<E>) {
+        if let Some(ticket) = self.task
+            && ticket.deadline.is_some_and(|deadline| deadline <= turn.now)
+        {
+            info!(conn = self.id.0, fd = self.fd, task = ticket.task.0, "task timed out");
+            turn.executor.cancel(ticket.task);
+            turn.stats.tasks_timed_out += 1;
+            self.go_on_after_task(&Outcome::TimedOut, turn);
+        }
     }
 
     /// Receives what the kernel holds at this moment, and no more: a client that keeps sending must

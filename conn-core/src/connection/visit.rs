@@ -2,10 +2,12 @@
 
 use super::clocks::Linger;
 use super::{Connection, Fate, Input, READ_BUDGET, Stream, Turn, Unparsed};
+use crate::executor::{Executor, Submitted, Ticket};
+use crate::id::TaskId;
 use crate::policy::{LINGER_BYTES, TASK_SLICE};
 use crate::protocol::{Frame, Header, Step};
 use crate::reply::Reply;
-use crate::service::{Executor, Outcome, Submitted, Work, work_of};
+use crate::service::{Outcome, Work, work_of};
 use crate::state::{Action, ConnState, Event};
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -37,7 +39,13 @@ impl<S: Stream> Connection<S> {
     pub fn on_readable<E: Executor>(&mut self, turn: &mut Turn<E>) -> Fate {
         self.drained = false;
         // Readiness may be stale: an earlier visit of this turn may have changed what is wanted.
-        if !self.interest().read {
+        let interest = self.interest();
+        if interest.hang_up
+            && let Ok(Some(error)) = self.stream.take_error()
+        {
+            return self.visit(turn, |conn, _| conn.lost(&error));
+        }
+        if !interest.read {
             return self.fate();
         }
         self.visit(turn, |conn, turn| match conn.apply(Event::Readable) {
@@ -65,14 +73,18 @@ impl<S: Stream> Connection<S> {
         })
     }
 
-    /// The outcome of a task that was handed to the executor.
-    pub fn on_task_done<E: Executor>(&mut self, outcome: &Outcome, turn: &mut Turn<E>) -> Fate {
-        self.visit(turn, |conn, turn| {
-            conn.finish_task(outcome, turn);
-            // The requests behind the task, and the bytes of the next one, have been waiting.
-            let held = mem::take(&mut conn.read_buf);
-            conn.take_requests(held, turn);
-        })
+    /// The outcome of a task that was handed to the executor. One that is not waited for any more is
+    /// dropped.
+    pub fn on_task_done<E: Executor>(
+        &mut self,
+        task: TaskId,
+        outcome: &Outcome,
+        turn: &mut Turn<E>,
+    ) -> Fate {
+        if self.task.is_none_or(|ticket| ticket.task != task) {
+            return self.fate();
+        }
+        self.visit(turn, |conn, turn| conn.go_on_after_task(outcome, turn))
     }
 
     /// The server stops: of this peer's input only what has arrived by now still counts, in the
@@ -94,7 +106,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// What is common to all visits: borrow the buffers, keep the gauges, tell the fate.
-    pub(super) fn visit<E>(
+    pub(super) fn visit<E: Executor>(
         &mut self,
         turn: &mut Turn<E>,
         work: impl FnOnce(&mut Self, &mut Turn<E>),
@@ -104,6 +116,11 @@ impl<S: Stream> Connection<S> {
         work(self, turn);
         self.write_buf.give_back(&mut turn.scratch.output, KEEP);
         let fate = self.fate();
+        if fate == Fate::Close
+            && let Some(ticket) = self.task.take()
+        {
+            turn.executor.cancel(ticket.task);
+        }
         let queued_after = if fate == Fate::Close { 0 } else { self.bytes_queued() as u64 };
         turn.stats.bytes_queued = turn.stats.bytes_queued + queued_after - queued_before;
         fate
@@ -145,7 +162,7 @@ impl<S: Stream> Connection<S> {
 
     /// New input: parsed where it lies if nothing waits before it, else behind what waits.
     fn take_input<E: Executor>(&mut self, input: &[u8], turn: &mut Turn<E>) {
-        if self.tasks_out > 0 {
+        if self.task.is_some() {
             self.read_buf.extend_from_slice(input);
             self.unparsed = Unparsed::Requests;
         } else if self.read_buf.is_empty() {
@@ -202,7 +219,7 @@ impl<S: Stream> Connection<S> {
             if matches!(self.input, Input::Cut) {
                 return input.len();
             }
-            if self.tasks_out > 0 || turn.now >= slice_end || !self.has_room(turn) {
+            if self.task.is_some() || turn.now >= slice_end || !self.has_room(turn) {
                 if used < input.len() {
                     self.unparsed = Unparsed::Requests;
                 }
@@ -244,7 +261,8 @@ impl<S: Stream> Connection<S> {
             Work::Stats => {
                 // The asker's own replies of this visit are not in the gauge yet.
                 let before = self.bytes_queued();
-                turn.stats.write_to(&turn.info, turn.now, self.write_buf.back());
+                let tasks = turn.executor.stats();
+                turn.stats.write_to(&turn.info, tasks, turn.now, self.write_buf.back());
                 self.queued(before, Event::HeaderComplete, turn);
             }
             Work::Quit => {
@@ -252,18 +270,32 @@ impl<S: Stream> Connection<S> {
                 self.apply_and_part(Event::HeaderComplete, turn.now);
             }
             Work::Task(task) => {
-                self.tasks_out += 1;
+                self.task = Some(Ticket::default());
                 self.apply(Event::HeaderComplete);
-                if let Submitted::Done(outcome, now) = turn.executor.submit(self.id, task) {
-                    turn.now = now;
-                    self.finish_task(&outcome, turn);
+                match turn.executor.submit(self.id, task, turn.now) {
+                    Submitted::Later(ticket) => self.task = Some(ticket),
+                    Submitted::Done(outcome, now) => {
+                        turn.now = now;
+                        self.finish_task(&outcome, turn);
+                    }
+                    Submitted::Busy => {
+                        turn.stats.tasks_shed += 1;
+                        self.finish_task(&Outcome::Busy, turn);
+                    }
                 }
             }
         }
     }
 
+    /// Answers with `outcome`, then goes on with the requests behind the task, which have been waiting.
+    pub(super) fn go_on_after_task<E: Executor>(&mut self, outcome: &Outcome, turn: &mut Turn<E>) {
+        self.finish_task(outcome, turn);
+        let held = mem::take(&mut self.read_buf);
+        self.take_requests(held, turn);
+    }
+
     fn finish_task<E>(&mut self, outcome: &Outcome, turn: &mut Turn<E>) {
-        self.tasks_out -= 1;
+        self.task = None;
         // A request that was being worked on was not idle.
         self.last_active = turn.now;
         self.queue(outcome.reply(), Event::TaskDone, turn);
@@ -334,7 +366,7 @@ impl<S: Stream> Connection<S> {
     /// Whether the peer is owed nothing, not even bytes that the kernel still holds for it.
     fn has_taken_everything(&self) -> bool {
         self.write_buf.is_empty()
-            && self.tasks_out == 0
+            && self.task.is_none()
             && self.stream.unacknowledged().is_ok_and(|bytes| bytes == 0)
     }
 

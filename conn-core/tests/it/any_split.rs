@@ -177,7 +177,7 @@ fn visit(conn: &mut Connection<Scripted>, turn: &mut Turn<Scheduled>, step: u8, 
             conn.check_deadlines(turn)
         }
         6 => match turn.executor.outcomes.pop_front() {
-            Some(outcome) => conn.on_task_done(&outcome, turn),
+            Some((task, outcome)) => conn.on_task_done(task, &outcome, turn),
             None => conn.resume(turn),
         },
         7 => conn.begin_drain(turn),

@@ -2,7 +2,7 @@
 
 use crate::common::{Recv, Scheduled, Scripted, Send, run, small_limits, turn};
 use conn_core::connection::{Connection, Fate, Stream, Turn};
-use conn_core::id::ConnId;
+use conn_core::id::{ConnId, TaskId};
 use conn_core::policy::{LINGER_BYTES, LINGER_TIME};
 use conn_core::service::Outcome;
 use conn_core::state::ConnState;
@@ -109,7 +109,7 @@ fn a_request_that_is_worked_on_is_not_idle() {
     let (mut conn, mut turn) = after("compute 1\n", &[], true);
     assert_eq!(conn.state(), ConnState::Processing);
     assert_eq!(fate_after(&mut conn, &mut turn, 3600 * S), Fate::Wait);
-    assert_eq!(conn.on_task_done(&Outcome::Burned(1), &mut turn), Fate::Wait);
+    assert_eq!(conn.on_task_done(TaskId(1), &Outcome::Burned(1), &mut turn), Fate::Wait);
     assert_eq!(fate_after(&mut conn, &mut turn, Duration::ZERO), Fate::Wait);
     assert_eq!(fate_after(&mut conn, &mut turn, 59 * S), Fate::Wait);
     assert_eq!(fate_after(&mut conn, &mut turn, S), Fate::Close);

@@ -1,9 +1,10 @@
 //! A scripted socket and a scripted executor, and a loop that visits one connection with them.
 
-use conn_core::connection::{Connection, Fate, Scratch, Stream, Turn};
-use conn_core::id::ConnId;
+use conn_core::connection::{Connection, Fate, Interest, Scratch, Stream, Turn};
+use conn_core::executor::{Executor, Submitted, Ticket};
+use conn_core::id::{ConnId, TaskId};
 use conn_core::policy::Limits;
-use conn_core::service::{Executor, Outcome, Submitted, Task};
+use conn_core::service::{Outcome, Task};
 use conn_core::state::ConnState;
 use conn_core::stats::{ServerInfo, Stats};
 use conn_core::write_policy::{Queue, Reason, Unbounded, Verdict, Window, WritePolicy};
@@ -41,6 +42,8 @@ pub(crate) struct Scripted {
     pub(crate) sending_shut: bool,
     pub(crate) reset: bool,
     pub(crate) unacknowledged: usize,
+    /// What the kernel has noted (`SO_ERROR`).
+    pub(crate) error: Option<ErrorKind>,
 }
 
 impl Read for Scripted {
@@ -108,6 +111,10 @@ impl Stream for Scripted {
         });
         Ok(unread.sum())
     }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.error.map(io::Error::from))
+    }
 }
 
 /// Runs tasks at once, or, for those that the script says so, when it is asked to.
@@ -115,19 +122,29 @@ impl Stream for Scripted {
 pub(crate) struct Scheduled {
     /// For each task in turn: whether it is worked on elsewhere.
     pub(crate) elsewhere: VecDeque<bool>,
-    pub(crate) outcomes: VecDeque<Outcome>,
+    pub(crate) outcomes: VecDeque<(TaskId, Outcome)>,
+    pub(crate) submitted: u64,
+    pub(crate) cancelled: Vec<TaskId>,
+    /// How the next tasks are received that are worked on elsewhere.
+    pub(crate) ticket: Ticket,
 }
 
 impl Executor for Scheduled {
-    fn submit(&mut self, _from: ConnId, task: Task<'_>) -> Submitted {
+    fn submit(&mut self, _from: ConnId, task: Task<'_>, _now: Instant) -> Submitted {
         let outcome = task.run(|| Duration::ZERO);
         if self.elsewhere.pop_front().unwrap_or(false) {
-            self.outcomes.push_back(outcome);
-            return Submitted::Later;
+            self.submitted += 1;
+            let task = TaskId(self.submitted);
+            self.outcomes.push_back((task, outcome));
+            return Submitted::Later(Ticket { task, ..self.ticket });
         }
         // A task of 100 ms uses up the connection's share of the turn.
         let took = if outcome == Outcome::Burned(0) { 100 } else { 0 };
         Submitted::Done(outcome, Instant::now() + Duration::from_millis(took))
+    }
+
+    fn cancel(&mut self, task: TaskId) {
+        self.cancelled.push(task);
     }
 }
 
@@ -160,7 +177,7 @@ pub(crate) fn turn(limits: Limits, elsewhere: VecDeque<bool>) -> Turn<Scheduled>
         limits,
         stats: Stats::default(),
         info: ServerInfo { pid: 1, started: now, mechanism: "script", threads: 1 },
-        executor: Scheduled { elsewhere, outcomes: VecDeque::new() },
+        executor: Scheduled { elsewhere, ..Scheduled::default() },
         write_policy: Box::new(Unbounded),
         scratch: Scratch::default(),
     }
@@ -180,11 +197,12 @@ pub(crate) fn check_invariants(conn: &Connection<Scripted>, fate: Fate, turn: &T
     assert_eq!(turn.stats.bytes_queued, conn.bytes_queued() as u64, "the gauge has drifted");
     assert_eq!(
         conn.deadline(turn.now, &turn.limits).is_some(),
-        state != ConnState::Processing,
+        state != ConnState::Processing || turn.executor.ticket.deadline.is_some(),
         "{state}"
     );
-    let waits = interest.read || interest.write || fate == Fate::Again;
-    assert!(waits || state == ConnState::Processing, "nothing would ever wake {state}");
+    let waits = interest != Interest::NONE || fate == Fate::Again;
+    assert!(waits, "nothing would ever wake {state}");
+    assert!(!interest.hang_up || conn.awaits_task(), "{state}");
 }
 
 /// Visits the connection as a loop would, until it is closed or nothing more can happen.
@@ -203,8 +221,8 @@ pub(crate) fn run(conn: &mut Connection<Scripted>, turn: &mut Turn<Scheduled>) -
             fate = conn.on_readable(turn);
         } else if interest.write {
             fate = conn.on_writable(turn);
-        } else if let Some(outcome) = turn.executor.outcomes.pop_front() {
-            fate = conn.on_task_done(&outcome, turn);
+        } else if let Some((task, outcome)) = turn.executor.outcomes.pop_front() {
+            fate = conn.on_task_done(task, &outcome, turn);
         } else {
             return fate;
         }

@@ -4,5 +4,6 @@ mod any_split;
 mod clocks;
 mod common;
 mod registry;
+mod tasks;
 mod tidy;
 mod transition_table;

@@ -2,7 +2,7 @@
 
 use crate::common::{Recv, Scheduled, Scripted, Send, small_limits, turn};
 use conn_core::connection::{Connection, Fate, Interest, Turn};
-use conn_core::id::ConnId;
+use conn_core::id::{ConnId, TaskId};
 use conn_core::registry::{Change, ConnectionRegistry};
 use conn_core::service::Outcome;
 use proptest::prelude::*;
@@ -80,7 +80,7 @@ type Visit = fn(&mut Connection<Scripted>, &mut Turn<Scheduled>) -> Fate;
 
 #[test]
 fn the_kernel_is_told_what_has_changed_and_nothing_else() {
-    let write = Change::Modified(Interest { read: true, write: true });
+    let write = Change::Modified(Interest { read: true, write: true, ..Interest::NONE });
     let read = Change::Modified(Interest::READ);
     let told = told_after(
         b"mn\n",
@@ -100,15 +100,16 @@ fn who_has_a_turn_anyway_is_left_as_it_is() {
 }
 
 #[test]
-fn who_wants_nothing_is_not_watched_meanwhile() {
+fn who_has_filled_its_read_buffer_is_watched_for_hang_ups_only() {
     // A task is out, and behind it the read buffer fills up.
     let input = [b"compute 1\n".as_slice(), &b"mn\n".repeat(30_000)].concat();
     let visits: [Visit; 3] = [Connection::on_readable, Connection::on_readable, |conn, turn| {
-        conn.on_task_done(&Outcome::Burned(1), turn)
+        conn.on_task_done(TaskId(1), &Outcome::Burned(1), turn)
     }];
     let told = told_after(&input, &[], true, &visits);
-    let read = Change::Added(Interest::READ);
-    assert_eq!(told, [read, Change::Removed, read]);
+    let hang_up = Interest { hang_up: true, ..Interest::NONE };
+    let (added, read) = (Change::Added(Interest::READ), Change::Modified(Interest::READ));
+    assert_eq!(told, [added, Change::Modified(hang_up), read]);
 }
 
 #[test]
