@@ -4,15 +4,16 @@
 //! with numbers behind it, only the rows with so many idle connections. It needs `strace`, and as many
 //! descriptors as idle connections.
 
+mod common;
+
 use anyhow::{Context, Result, ensure};
-use harness::rungs;
+use common::{Server, ask};
 use procfs::process::Process;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,66 +48,33 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A server that ends with this value.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It is this process's own child, and nothing is owed to anybody.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn start(package: &str, flags: &[&str]) -> Result<Server> {
-    let program = rungs::build_program(package)?;
-    let mut child = Command::new(program)
-        .args(flags)
-        .args(["--max-connections", "11000", "--idle-timeout", "10m", "0"])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    let stdout = child.stdout.take().context("standard output is not captured")?;
-    BufReader::new(stdout).read_line(&mut line)?;
-    let address = line.trim().rsplit(' ').next().context("no address")?.parse()?;
-    Ok(Server { child, address })
-}
-
 /// System calls and microseconds of CPU time for one request.
 fn measure(package: &str, flags: &[&str], idle: usize) -> Result<(f64, f64)> {
-    let server = start(package, flags)?;
+    let server = Server::start(package, flags)?;
     let mut clients = Vec::new();
     for _ in 0..idle {
-        let mut client = TcpStream::connect(server.address)?;
-        ask(&mut client)?;
+        let mut client = server.connect()?;
+        barrier(&mut client)?;
         clients.push(client);
     }
-    let mut busy = TcpStream::connect(server.address)?;
-    busy.set_nodelay(true)?;
+    let mut busy = server.connect()?;
     let pid = i32::try_from(server.child.id())?;
     let cpu_time = || anyhow::Ok(Process::new(pid)?.schedstat()?.sum_exec_runtime);
 
     let mut micros = Vec::new();
     for _ in 0..ROUNDS {
         let before = cpu_time()?;
-        (0..REQUESTS).try_for_each(|_| ask(&mut busy))?;
+        (0..REQUESTS).try_for_each(|_| barrier(&mut busy))?;
         micros.push((cpu_time()? - before) as f64 / 1_000.0 / f64::from(REQUESTS));
     }
     micros.sort_by(f64::total_cmp);
 
-    let calls = count_calls(pid, || (0..REQUESTS).try_for_each(|_| ask(&mut busy)))?;
+    let calls = count_calls(pid, || (0..REQUESTS).try_for_each(|_| barrier(&mut busy)))?;
     Ok((calls as f64 / f64::from(REQUESTS), micros[ROUNDS / 2]))
 }
 
-fn ask(client: &mut TcpStream) -> Result<()> {
-    let mut reply = [0; 4];
-    client.write_all(b"mn\r\n")?;
-    client.read_exact(&mut reply)?;
-    ensure!(reply == *b"MN\r\n", "a wrong reply: {}", reply.escape_ascii());
-    Ok(())
+fn barrier(client: &mut TcpStream) -> Result<()> {
+    ask(client, b"mn\r\n", b"MN\r\n")
 }
 
 /// How many system calls the process makes while `work` runs.
