@@ -1,0 +1,7 @@
+//! The parts on real threads. One binary, a line for each part.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod completion_queue;
+mod support;
+mod task_queue;
+mod worker_pool;

@@ -1,0 +1,25 @@
+//! The three parts under a model checker: every interleaving of a few threads, not a lucky one.
+//!
+//! The files below `src` are compiled a second time here, with loom's locks in place of parking_lot's
+//! and a counter in place of the eventfd. A lost wakeup shows as a deadlock, since loom knows when no
+//! thread can go on. What it does not try: wakeups without a reason (its condition variables have
+//! none), and notifying anybody but the one who has waited longest.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod sync;
+mod wakeup;
+
+#[expect(unreachable_pub, reason = "it is public in the crate")]
+#[path = "../../src/completion_queue.rs"]
+mod completion_queue;
+#[expect(unreachable_pub, reason = "it is public in the crate")]
+#[path = "../../src/task_queue.rs"]
+mod task_queue;
+#[expect(unreachable_pub, dead_code, reason = "it is public in the crate")]
+#[path = "../../src/worker_pool.rs"]
+mod worker_pool;
+
+mod completions;
+mod explore;
+mod pool;
+mod tasks;
