@@ -79,7 +79,8 @@ pub trait Executor {
         None
     }
 
-    /// Clears the wakeup and appends everything that has come to its end to `into`.
+    /// Clears the wakeup and puts everything that has come to its end into `into`, in place of what
+    /// was there.
     ///
     /// # Errors
     /// The wakeup descriptor failed, which ends the server.

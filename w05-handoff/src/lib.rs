@@ -15,9 +15,14 @@
 //! A client can see that nobody waits for somebody else's computation.
 //!
 //! Read [`task_queue`], [`completion_queue`] and [`worker_pool`], in this order: each stands alone.
+//! [`handoff`] puts them together.
+//!
+//! Still missing: one loop can't use more than one core, and every visit is written as a state machine by hand.
 #![forbid(unsafe_code)]
 
 pub mod completion_queue;
+pub mod handoff;
+pub mod options;
 pub mod sync;
 pub mod task_queue;
 pub mod wakeup;
