@@ -173,12 +173,15 @@ fn nothing_blocks(report: &Report) -> Verdict {
     let mut evidence = vec![
         format!(
             "{} violations; calls that could block: {} on O_NONBLOCK descriptors, {} is the wait \
-             itself, {} of our own code (read as well), {} in memory only, {} outside the loop",
+             itself, {} of our own code (read as well), {} in memory only, {} for a short lock, {} on \
+             workers, {} outside the loop",
             report.violations.len(),
             count(&|basis| matches!(basis, Basis::NonBlocking { .. })),
             count(&|basis| basis == Basis::TheWait),
             count(&|basis| matches!(basis, Basis::OwnCode { .. })),
             count(&|basis| basis == Basis::InMemory),
+            count(&|basis| basis == Basis::ShortLock),
+            count(&|basis| basis == Basis::OnAWorker),
             count(&|basis| basis == Basis::OutsideTheLoop),
         ),
         format!(

@@ -20,6 +20,8 @@ pub enum IoPath {
     Wait,
     /// The pipe that signals write to.
     Signals,
+    /// The eventfd by which workers wake the loop, both ends of it.
+    Wakeup,
 }
 
 /// The rule for one path.
@@ -92,6 +94,17 @@ pub const RULES: &[IoRule] = &[
         interest: "unchanged: the pipe stays watched",
         buffers: "the pipe is empty now, so it does not wake the loop again",
         met_in: &[("reactor/src/signals.rs", "Signals::take")],
+    },
+    IoRule {
+        path: IoPath::Wakeup,
+        answer: "read() or write() of the eventfd = EAGAIN",
+        state: "kept",
+        interest: "unchanged: the eventfd stays watched",
+        buffers: "nothing to read: no results have come; no room: it is readable already",
+        met_in: &[
+            ("w05-handoff/src/wakeup.rs", "Wakeup::clear"),
+            ("w05-handoff/src/wakeup.rs", "Wakeup::notify"),
+        ],
     },
 ];
 

@@ -94,11 +94,11 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
     }
 
     /// Serves until a signal has come and every client that was owed something has been answered,
-    /// or the time for that is over.
+    /// or the time for that is over. Gives the executor back, with the time at which the drain ends.
     ///
     /// # Errors
     /// The listener, the poller or the signals' pipe failed. A client's failure ends that client.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(mut self) -> io::Result<(E, Instant)> {
         let mut ready = Vec::new();
         let mut due = Vec::new();
         let mut changes = Vec::new();
@@ -112,8 +112,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
             self.expire(&mut due)?;
         }
         info!("drained: every connection is closed");
-        self.turn.executor.finish(self.drain_until.unwrap_or(self.turn.now));
-        Ok(())
+        Ok((self.turn.executor, self.drain_until.unwrap_or(self.turn.now)))
     }
 
     fn wait(

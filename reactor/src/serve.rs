@@ -46,7 +46,10 @@ pub fn serve_with<P: Poller, E: Executor>(
     match start(options, poller, Box::new(write_policy), start_executor)
         .and_then(|event_loop| Ok(event_loop.run()?))
     {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok((mut executor, drain_until)) => {
+            executor.finish(drain_until);
+            ExitCode::SUCCESS
+        }
         Err(error) => cli::failure(format_args!("{error:#}")),
     }
 }

@@ -64,7 +64,7 @@ impl<J: Job> WorkerPool<J> {
         // A thread inherits the mask of the one that starts it.
         let ours = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
             .thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        let started = (1..=workers).try_for_each(|number| pool.add(number, results, lost));
+        let started = (1..=workers).try_for_each(|number| pool.start_worker(number, results, lost));
         ours.thread_set_mask()?;
         if let Err(error) = started {
             let started = pool.threads.len();
@@ -78,7 +78,7 @@ impl<J: Job> WorkerPool<J> {
         Ok(pool)
     }
 
-    fn add(
+    fn start_worker(
         &mut self,
         number: usize,
         results: &Arc<CompletionQueue<J::Result>>,

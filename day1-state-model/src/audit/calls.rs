@@ -226,6 +226,9 @@ const TYPED_MAKERS: &[(&str, &str)] = &[
     ("UnixDatagram", "pair"),
     ("Socket", "new"),
     ("Socket", "pair"),
+    ("EventFd", "new"),
+    ("EventFd", "from_flags"),
+    ("EventFd", "from_value_and_flags"),
 ];
 
 /// Whether the call makes a descriptor that has to be non-blocking from then on.

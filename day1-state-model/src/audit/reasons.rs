@@ -7,11 +7,18 @@
 
 use super::{Basis, Reason, Rules, Site};
 use crate::eagain::IoPath;
-use Basis::{InMemory, NonBlocking, OutsideTheLoop, OwnCode, TheWait};
+use Basis::{InMemory, NonBlocking, OnAWorker, OutsideTheLoop, OwnCode, ShortLock, TheWait};
 
 /// The crates that are in the loop's path, in the order of the lessons.
-const AUDITED: &[&str] =
-    &["conn-core", "reactor", "day2-select-loop", "day3-backpressure", "day4-poll", "w04-epoll"];
+const AUDITED: &[&str] = &[
+    "conn-core",
+    "reactor",
+    "day2-select-loop",
+    "day3-backpressure",
+    "day4-poll",
+    "w04-epoll",
+    "w05-handoff",
+];
 
 /// The other crates of the workspace, and why no loop of a server runs through them.
 const OUTSIDE: &[(&str, &str)] = &[
@@ -26,6 +33,7 @@ const LOOP: Site = Site::new("reactor/src/event_loop.rs", "EventLoop::run", "");
 
 const ACCEPT: Site = Site::new("reactor/src/listener.rs", "Listener::accept", "accept_with");
 const LISTENER: Site = Site::new("reactor/src/listener.rs", "Listener::bind", "socket_with");
+const WAKEUP: Site = Site::new("w05-handoff/src/wakeup.rs", "Wakeup::new", "from_flags");
 const SIGNALS: Site = Site::new("reactor/src/signals.rs", "Signals::install", "pipe_with");
 
 const fn reason(
@@ -85,6 +93,36 @@ const REASONS: &[Reason] = &[
         non_blocking(IoPath::Signals, SIGNALS),
         "the pipe is O_NONBLOCK from pipe2 on: once it is empty, EAGAIN ends the loop"),
 
+    // What the loop shares with the workers.
+    reason("w05-handoff/src/task_queue.rs", "TaskQueue::try_push", "lock",
+        ShortLock, "held while one item is moved; a full queue is an answer, not a wait"),
+    reason("w05-handoff/src/task_queue.rs", "TaskQueue::figures", "lock",
+        ShortLock, "held while one item is moved"),
+    reason("w05-handoff/src/completion_queue.rs", "CompletionQueue::take_all", "lock",
+        ShortLock, "held while two lists change places, or one result is appended"),
+    reason("w05-handoff/src/completion_queue.rs", "CompletionQueue::wakeups", "lock",
+        ShortLock, "held while two lists change places, or one result is appended"),
+    reason("w05-handoff/src/wakeup.rs", "Wakeup::clear", "read",
+        non_blocking(IoPath::Wakeup, WAKEUP),
+        "the eventfd is O_NONBLOCK from the start: a counter of 0 is EAGAIN, and nothing is lost"),
+
+    // What only workers do.
+    reason("w05-handoff/src/completion_queue.rs", "CompletionQueue::push", "lock",
+        OnAWorker, "held while one result is appended"),
+    reason("w05-handoff/src/wakeup.rs", "Wakeup::notify", "write",
+        non_blocking(IoPath::Wakeup, WAKEUP),
+        "on a worker, and O_NONBLOCK: a counter at its end is EAGAIN, and readable already"),
+    reason("w05-handoff/src/task_queue.rs", "TaskQueue::push", "lock",
+        OnAWorker, "or whoever else may wait; the loop uses only try_push"),
+    reason("w05-handoff/src/task_queue.rs", "TaskQueue::push", "wait",
+        OnAWorker, "or whoever else may wait; the loop uses only try_push"),
+    reason("w05-handoff/src/task_queue.rs", "TaskQueue::pop", "lock",
+        OnAWorker, "it has nothing else to do"),
+    reason("w05-handoff/src/task_queue.rs", "TaskQueue::pop", "wait",
+        OnAWorker, "it has nothing else to do"),
+    reason("w05-handoff/src/worker_pool.rs", "Alive::drop", "lock",
+        OnAWorker, "at its end"),
+
     // Calls with a dangerous name and nothing to wait for.
     reason("conn-core/src/reply.rs", "write_decimal", "write",
         InMemory, "formats into a Vec"),
@@ -112,10 +150,22 @@ const REASONS: &[Reason] = &[
         OutsideTheLoop, "before: the one line that says `listening on`"),
     reason("reactor/src/serve.rs", "start", "flush",
         OutsideTheLoop, "before: whoever waits for that line gets it now"),
+    reason("w05-handoff/src/task_queue.rs", "TaskQueue::close", "lock",
+        ShortLock, "held while one item is moved"),
+    reason("w05-handoff/src/worker_pool.rs", "WorkerPool::finish", "join",
+        OutsideTheLoop, "after: every worker has ended by then"),
+    reason("w05-handoff/src/worker_pool.rs", "Living::wait_for_none", "lock",
+        OutsideTheLoop, "after: the workers are waited for"),
+    reason("w05-handoff/src/worker_pool.rs", "Living::wait_for_none", "wait",
+        OutsideTheLoop, "after: the workers are waited for"),
+    reason("w05-handoff/src/worker_pool.rs", "Living::wait_for_none", "wait_until",
+        OutsideTheLoop, "after: the workers are waited for, until the drain's deadline"),
     reason("reactor/src/cli.rs", "failure", "stderr",
         OutsideTheLoop, "after: where the operator looks"),
     reason("reactor/src/cli.rs", "failure", "writeln",
         OutsideTheLoop, "after: why the server could not start, or ended"),
+    reason("w05-handoff/src/worker_pool.rs", "Alive::one_of", "lock",
+        OutsideTheLoop, "before: the workers are started"),
     reason("reactor/src/logging.rs", "start", "stderr",
         OutsideTheLoop, "before: only names the stream that log lines will go to"),
 ];
