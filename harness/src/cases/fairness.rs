@@ -1,6 +1,6 @@
 //! One client that always has input, and the others who want to be served meanwhile.
 
-use super::support::{BIG, TINY, connected_clients, echo_of};
+use super::support::{BIG, TINY, all_are_answered, connected_clients, echo_of};
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
 use crate::judge::Judge;
@@ -11,7 +11,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const FAIRNESS: &str = "notes/protocol.md section 1, fairness";
 
@@ -94,21 +94,6 @@ impl Drop for Flood {
     }
 }
 
-/// Each client asks at once, and is answered in time.
-fn all_are_answered_in_time(judge: &Judge, clients: &mut [Client]) -> CaseResult {
-    let asked_at = Instant::now();
-    let limit = judge.scale(WITHIN);
-    clients.iter_mut().try_for_each(|client| client.send("echo 2\r\nhi\r\n"))?;
-    for client in clients.iter_mut().rev() {
-        client.expect("ECHO 2\r\nhi\r\n")?;
-        let waited = asked_at.elapsed();
-        judge.ensure(waited < limit, format!("a reply within {limit:.1?}"), || {
-            format!("{} waited for {waited:.1?}", client.name())
-        })?;
-    }
-    Ok(())
-}
-
 fn beside_a_flood(judge: &Judge, chunk: Vec<u8>) -> CaseResult {
     let server = judge.server(&[])?;
     let mut clients = connected_clients(&server, 49)?;
@@ -116,7 +101,7 @@ fn beside_a_flood(judge: &Judge, chunk: Vec<u8>) -> CaseResult {
     let flood = Flood::start(&server, chunk)?;
     flood.wait_for(judge, 64 << 10)?;
     // Several times, because a flood may stand still for a moment.
-    (0..20).try_for_each(|_| all_are_answered_in_time(judge, &mut clients))
+    (0..20).try_for_each(|_| all_are_answered(judge, &mut clients, WITHIN))
 }
 
 fn flood_of_small_requests(judge: &Judge) -> CaseResult {
@@ -130,8 +115,8 @@ fn flood_that_never_reads(judge: &Judge) -> CaseResult {
     let mut flood = server.connect().named("never reads").receive_buffer(TINY).open()?;
     // A server without bounds takes and keeps all of it; one with bounds stops reading.
     flood.push_until_blocked(&echo_of(8 << 10).0, 2 * BIG)?;
-    all_are_answered_in_time(judge, &mut clients)?;
-    all_are_answered_in_time(judge, &mut clients)
+    all_are_answered(judge, &mut clients, WITHIN)?;
+    all_are_answered(judge, &mut clients, WITHIN)
 }
 
 fn huge_bodies(judge: &Judge) -> CaseResult {
@@ -149,7 +134,7 @@ fn many_tasks_in_a_row(judge: &Judge) -> CaseResult {
     judge.wait_until("the first task to run", WITHIN * 2, || {
         Ok(process.cpu()? >= before + Duration::from_millis(30))
     })?;
-    all_are_answered_in_time(judge, &mut clients)?;
+    all_are_answered(judge, &mut clients, WITHIN)?;
     // Ends the rest of its work.
     worker.reset()
 }

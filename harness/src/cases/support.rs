@@ -243,6 +243,24 @@ pub(super) fn connected_clients(server: &Server, count: usize) -> CaseResult<Vec
     (1..=count).map(|number| server.connect().named(&format!("client {number}")).open()).collect()
 }
 
+/// Each client asks at once, and is answered within the time.
+pub(super) fn all_are_answered(
+    judge: &Judge,
+    clients: &mut [Client],
+    within: Duration,
+) -> CaseResult {
+    let (asked_at, limit) = (Instant::now(), judge.scale(within));
+    clients.iter_mut().try_for_each(|client| client.send("echo 2\r\nhi\r\n"))?;
+    for client in clients.iter_mut().rev() {
+        client.expect("ECHO 2\r\nhi\r\n")?;
+        let waited = asked_at.elapsed();
+        judge.ensure(waited < limit, format!("a reply within {limit:.1?}"), || {
+            format!("{} waited for {waited:.1?}", client.name())
+        })?;
+    }
+    Ok(())
+}
+
 /// A newcomer that says nothing is closed at once; what it is told is the refusal, if anything.
 /// Returns whether it was told.
 pub(super) fn expect_refusal(judge: &Judge, newcomer: &mut Client) -> CaseResult<bool> {
