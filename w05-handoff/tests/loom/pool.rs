@@ -6,6 +6,7 @@ use crate::task_queue::{TaskQueue, TryPushError};
 use crate::wakeup::Wakeup;
 use crate::worker_pool::{Job, StillRunning, WorkerPool};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -28,14 +29,15 @@ impl Job for Number {
 struct Parts {
     jobs: Arc<TaskQueue<Number>>,
     results: Arc<CompletionQueue<u32>>,
-    pool: WorkerPool<Number>,
+    /// To drop it is to take a lock, which nobody can in a model that has just failed.
+    pool: ManuallyDrop<WorkerPool<Number>>,
 }
 
 fn start(workers: usize, capacity: usize) -> Parts {
     let jobs = Arc::new(TaskQueue::new(capacity));
     let results = Arc::new(CompletionQueue::new(Wakeup::new()));
     let pool = WorkerPool::start(workers, &jobs, &results, |error| panic!("{error}")).unwrap();
-    Parts { jobs, results, pool }
+    Parts { jobs, results, pool: ManuallyDrop::new(pool) }
 }
 
 /// The loop: hands over what fits, holds the rest, and hands over more as results come back.
@@ -108,7 +110,7 @@ fn finish_gives_up_at_its_deadline_and_the_workers_end_all_the_same() {
 
 #[test]
 fn a_pool_that_is_dropped_leaves_nobody_waiting() {
-    with_preemptions("2 workers, dropped", 2, || drop(start(2, 1)));
+    with_preemptions("2 workers, dropped", 2, || drop(ManuallyDrop::into_inner(start(2, 1).pool)));
 }
 
 #[test]
@@ -119,7 +121,8 @@ fn a_worker_that_cannot_wake_the_loop_says_so_and_ends() {
         let jobs = Arc::new(TaskQueue::new(1));
         let results = Arc::new(CompletionQueue::new(Wakeup::broken()));
         let lost = |_| _ = LOST.fetch_add(1, Ordering::Relaxed);
-        let mut pool = WorkerPool::start(1, &jobs, &results, lost).unwrap();
+        let pool = WorkerPool::start(1, &jobs, &results, lost).unwrap();
+        let mut pool = ManuallyDrop::new(pool);
         jobs.try_push(Number(1)).ok().unwrap();
         assert_eq!(pool.finish(None), Ok(()));
         assert_eq!(LOST.load(Ordering::Relaxed), 1);
