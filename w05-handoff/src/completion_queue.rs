@@ -6,6 +6,7 @@
 //!   the [`Wakeup`]. If it was not, whoever made it so has notified and the loop has yet to come.
 //!   However many results pile up, they cost one system call together.
 //! - [`take_all`](CompletionQueue::take_all) clears the wakeup first and **then** takes the whole list.
+//! - Others may notify the wakeup too: a list that turns out to be empty does no harm.
 //! - So, after every `push` has returned: if the list is not empty, the wakeup is readable. The loop
 //!   never sleeps while a result waits.
 //!
@@ -69,13 +70,13 @@ impl<T> CompletionQueue<T> {
         Ok(())
     }
 
-    /// What the loop watches.
+    /// What the loop watches, and what wakes it for another reason than a result.
     #[must_use]
     pub fn wakeup(&self) -> &Wakeup {
         &self.wakeup
     }
 
-    /// How often the loop was woken.
+    /// How often the loop was woken for results.
     #[must_use]
     pub fn wakeups(&self) -> u64 {
         self.list.lock().wakeups

@@ -3,8 +3,11 @@
 //! A task that finds the queue full is held back, on this side, until there is room; whoever comes
 //! later goes behind it. There is one task a connection at most, so what is held is bounded too.
 //!
-//! Room is looked for when results come back. The queue may still be full then, since a worker
-//! delivers before it takes its next task; but as long as it is full, more results will come.
+//! What is held always moves on. It is held because the queue was full, and in a full queue there is
+//! a task that some worker will take. That worker then finds that somebody was refused and wakes the
+//! loop, which fills the queue again. A result wakes it as well, but alone it would not do: when the
+//! loop comes, its worker may not have taken its next task yet, so that the queue is still full; and
+//! with fewer places than workers, some would idle until one of the others has a result.
 
 use crate::completion_queue::CompletionQueue;
 use crate::options::{HandoffOptions, WhenFull};
@@ -26,7 +29,7 @@ use tracing::{debug, info, warn};
 
 /// A task on its way to a worker, with its sender's address.
 #[derive(Debug)]
-pub struct TaskJob {
+struct TaskJob {
     from: ConnId,
     id: TaskId,
     task: Task<'static>,
@@ -83,22 +86,22 @@ impl Handoff {
 
 impl Executor for Handoff {
     fn submit(&mut self, from: ConnId, task: Task<'_>, now: Instant) -> Submitted {
-        self.move_up();
         self.submitted += 1;
         let id = TaskId(self.submitted);
         let job = TaskJob { from, id, task: task.into_owned() };
-        let refused = if self.held.is_empty() {
-            self.queue.try_push(job).err()
-        } else {
-            Some(TryPushError::Full(job))
+        let held = match self.when_full {
+            WhenFull::Shed => {
+                if self.queue.try_push(job).is_err() {
+                    return Submitted::Busy;
+                }
+                false
+            }
+            WhenFull::Wait => {
+                self.held.insert(id, job);
+                self.move_up();
+                self.held.contains_key(&id)
+            }
         };
-        let held = refused.is_some();
-        if let Some(TryPushError::Full(job) | TryPushError::Closed(job)) = refused {
-            match self.when_full {
-                WhenFull::Shed => return Submitted::Busy,
-                WhenFull::Wait => self.held.insert(id, job),
-            };
-        }
         let deadline = self.task_timeout.and_then(|timeout| now.checked_add(timeout));
         Submitted::Later(Ticket { task: id, deadline, held })
     }
@@ -135,7 +138,7 @@ impl Executor for Handoff {
         Some(TaskStats {
             queued: queue.len as u64,
             peak_queued: queue.peak as u64,
-            workers_busy: (self.pool.workers() - queue.idle_consumers) as u64,
+            workers_busy: self.pool.busy() as u64,
             wakeups: self.results.wakeups(),
             ..self.counted
         })
@@ -159,8 +162,9 @@ impl Job for TaskJob {
         self.completion(self.task.run(thread_cpu_time))
     }
 
+    /// The task's own panic is an outcome. This is for whatever else may panic, such as the log line.
     fn panicked(&self) -> Completion {
-        self.completion(Outcome::Panicked(b"the worker".to_vec()))
+        self.completion(Outcome::Panicked(b"outside of the task, see the server's log".to_vec()))
     }
 }
 

@@ -13,6 +13,9 @@
 //!   longer than it takes to move one item: it is the one for an event loop.
 //! - **Nobody sleeps in vain.** Whenever there is an item and a waiting consumer, or a free place and
 //!   a waiting producer, one of them has been notified. If nobody waits, nobody is notified.
+//! - **Who was refused can be told.** A producer that must not wait is one that nobody can notify, so
+//!   the queue notes that it was refused. The consumer that has made room asks with
+//!   [`take_refused`](TaskQueue::take_refused), and knows how to reach that producer.
 //! - **Closed is closed.** After [`close`](TaskQueue::close) nothing is accepted, what was accepted is
 //!   still popped, and then every `pop` returns `None`. All who wait are woken, producers too.
 //!
@@ -20,6 +23,7 @@
 
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::mem;
 
 /// The queue. Share it by reference or in an `Arc`.
 #[derive(Debug)]
@@ -38,8 +42,10 @@ struct Ring<T> {
     items: VecDeque<T>,
     closed: bool,
     peak: usize,
-    idle_consumers: usize,
+    waiting_consumers: usize,
     waiting_producers: usize,
+    /// A producer has been sent away since this was last asked.
+    refused: bool,
 }
 
 /// The queue was closed; here is the item back.
@@ -62,8 +68,6 @@ pub struct QueueFigures {
     pub len: usize,
     /// The most that have ever waited at once.
     pub peak: usize,
-    /// Consumers that wait for an item. One that was notified counts until it runs.
-    pub idle_consumers: usize,
 }
 
 impl<T> TaskQueue<T> {
@@ -79,8 +83,9 @@ impl<T> TaskQueue<T> {
                 items: VecDeque::with_capacity(capacity),
                 closed: false,
                 peak: 0,
-                idle_consumers: 0,
+                waiting_consumers: 0,
                 waiting_producers: 0,
+                refused: false,
             }),
             not_empty: Condvar::new(),
             not_full: Condvar::new(),
@@ -116,6 +121,7 @@ impl<T> TaskQueue<T> {
             return Err(TryPushError::Closed(item));
         }
         if ring.items.len() == self.capacity {
+            ring.refused = true;
             return Err(TryPushError::Full(item));
         }
         self.append(&mut ring, item);
@@ -125,7 +131,7 @@ impl<T> TaskQueue<T> {
     fn append(&self, ring: &mut Ring<T>, item: T) {
         ring.items.push_back(item);
         ring.peak = ring.peak.max(ring.items.len());
-        if ring.idle_consumers > 0 {
+        if ring.waiting_consumers > 0 {
             self.not_empty.notify_one();
         }
     }
@@ -144,10 +150,17 @@ impl<T> TaskQueue<T> {
                 return None;
             }
             // Another consumer may have been quicker than one who was woken: hence the loop.
-            ring.idle_consumers += 1;
+            ring.waiting_consumers += 1;
             self.not_empty.wait(&mut ring);
-            ring.idle_consumers -= 1;
+            ring.waiting_consumers -= 1;
         }
+    }
+
+    /// Whether [`try_push`](Self::try_push) has sent somebody away for want of room since this was last
+    /// asked.
+    #[must_use]
+    pub fn take_refused(&self) -> bool {
+        mem::take(&mut self.ring.lock().refused)
     }
 
     /// Accepts nothing from now on and wakes everybody who waits. To close again changes nothing.
@@ -163,10 +176,10 @@ impl<T> TaskQueue<T> {
         self.capacity
     }
 
-    /// How many wait, how many ever did, and how many consumers have nothing to do.
+    /// How many wait, and how many ever did.
     #[must_use]
     pub fn figures(&self) -> QueueFigures {
         let ring = self.ring.lock();
-        QueueFigures { len: ring.items.len(), peak: ring.peak, idle_consumers: ring.idle_consumers }
+        QueueFigures { len: ring.items.len(), peak: ring.peak }
     }
 }

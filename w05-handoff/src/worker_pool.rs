@@ -8,6 +8,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// What a worker does.
@@ -32,14 +33,16 @@ pub trait Job: Send + 'static {
 pub struct WorkerPool<J: Job> {
     jobs: Arc<TaskQueue<J>>,
     threads: Vec<JoinHandle<()>>,
-    living: Arc<Living>,
+    staff: Arc<Staff>,
 }
 
-/// How many workers have not ended, and a way to wait for that.
+/// What the workers tell about themselves.
 #[derive(Debug)]
-struct Living {
-    count: Mutex<usize>,
+struct Staff {
+    /// How many have not ended, and a way to wait until fewer are left.
+    living: Mutex<usize>,
     ended: Condvar,
+    busy: AtomicUsize,
 }
 
 /// Some workers have not ended in time: so many.
@@ -58,24 +61,25 @@ impl<J: Job> WorkerPool<J> {
         results: &Arc<CompletionQueue<J::Result>>,
         lost: fn(io::Error),
     ) -> io::Result<Self> {
-        let living = Arc::new(Living { count: Mutex::new(0), ended: Condvar::new() });
-        let mut pool =
-            Self { jobs: Arc::clone(jobs), threads: Vec::with_capacity(workers), living };
+        let mut pool = Self {
+            jobs: Arc::clone(jobs),
+            threads: Vec::with_capacity(workers),
+            staff: Arc::new(Staff {
+                living: Mutex::new(0),
+                ended: Condvar::new(),
+                busy: AtomicUsize::new(0),
+            }),
+        };
         // A thread inherits the mask of the one that starts it.
         let ours = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
             .thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        let started = (1..=workers).try_for_each(|number| pool.start_worker(number, results, lost));
+        let added = (1..=workers).try_for_each(|number| pool.start_worker(number, results, lost));
         ours.thread_set_mask()?;
-        if let Err(error) = started {
-            let started = pool.threads.len();
-            // They have had nothing to do.
-            let _ = pool.finish(None);
-            return Err(io::Error::new(
-                error.kind(),
-                format!("only {started} of {workers} threads could be started: {error}"),
-            ));
-        }
-        Ok(pool)
+        let Err(error) = added else { return Ok(pool) };
+        let message = format!("thread {} of {workers}: {error}", pool.workers() + 1);
+        // Nobody has given the others anything to do.
+        let _ = pool.finish(None);
+        Err(io::Error::new(error.kind(), message))
     }
 
     fn start_worker(
@@ -85,13 +89,13 @@ impl<J: Job> WorkerPool<J> {
         lost: fn(io::Error),
     ) -> io::Result<()> {
         let (jobs, results) = (Arc::clone(&self.jobs), Arc::clone(results));
-        let alive = Alive::one_of(&self.living);
-        self.threads.push(Builder::new().name(format!("worker-{number}")).spawn(move || {
-            if let Err(error) = work(&jobs, &results) {
+        let member = Member::of(&self.staff);
+        let thread = Builder::new().name(format!("worker-{number}")).spawn(move || {
+            if let Err(error) = work(&jobs, &results, &member.0.busy) {
                 lost(error);
             }
-            drop(alive);
-        })?);
+        })?;
+        self.threads.push(thread);
         Ok(())
     }
 
@@ -101,6 +105,12 @@ impl<J: Job> WorkerPool<J> {
         self.threads.len()
     }
 
+    /// How many run a job. Whoever has a result finds nobody busy with it any more.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.staff.busy.load(Ordering::Relaxed)
+    }
+
     /// Closes the queue, waits until the workers have emptied it and ended, and joins them.
     ///
     /// # Errors
@@ -108,7 +118,7 @@ impl<J: Job> WorkerPool<J> {
     /// with the process.
     pub fn finish(&mut self, deadline: Option<Instant>) -> Result<(), StillRunning> {
         self.jobs.close();
-        self.living.wait_for_none(deadline)?;
+        self.staff.wait_until_gone(deadline)?;
         for thread in self.threads.drain(..) {
             // A worker can't panic: its job may, and that is caught.
             let _ = thread.join();
@@ -124,24 +134,35 @@ impl<J: Job> Drop for WorkerPool<J> {
 }
 
 /// The life of a worker.
-fn work<J: Job>(jobs: &TaskQueue<J>, results: &CompletionQueue<J::Result>) -> io::Result<()> {
+fn work<J: Job>(
+    jobs: &TaskQueue<J>,
+    results: &CompletionQueue<J::Result>,
+    busy: &AtomicUsize,
+) -> io::Result<()> {
     while let Some(job) = jobs.pop() {
+        busy.fetch_add(1, Ordering::Relaxed);
+        // There is room again, and the loop holds a job that found none.
+        if jobs.take_refused() {
+            results.wakeup().notify()?;
+        }
         // The job is only borrowed, and after a panic it is only asked for its address.
         let result = panic::catch_unwind(AssertUnwindSafe(|| job.run()));
+        // The lock in `push` makes this visible together with the result.
+        busy.fetch_sub(1, Ordering::Relaxed);
         results.push(result.unwrap_or_else(|_| job.panicked()))?;
     }
     Ok(())
 }
 
-impl Living {
-    fn wait_for_none(&self, deadline: Option<Instant>) -> Result<(), StillRunning> {
-        let mut count = self.count.lock();
-        while *count > 0 {
+impl Staff {
+    fn wait_until_gone(&self, deadline: Option<Instant>) -> Result<(), StillRunning> {
+        let mut living = self.living.lock();
+        while *living > 0 {
             match deadline {
-                None => self.ended.wait(&mut count),
+                None => self.ended.wait(&mut living),
                 Some(at) => {
-                    if self.ended.wait_until(&mut count, at).timed_out() && *count > 0 {
-                        return Err(StillRunning(*count));
+                    if self.ended.wait_until(&mut living, at).timed_out() && *living > 0 {
+                        return Err(StillRunning(*living));
                     }
                 }
             }
@@ -151,18 +172,18 @@ impl Living {
 }
 
 /// Counts as living as long as it exists, however its thread ends.
-struct Alive(Arc<Living>);
+struct Member(Arc<Staff>);
 
-impl Alive {
-    fn one_of(living: &Arc<Living>) -> Self {
-        *living.count.lock() += 1;
-        Self(Arc::clone(living))
+impl Member {
+    fn of(staff: &Arc<Staff>) -> Self {
+        *staff.living.lock() += 1;
+        Self(Arc::clone(staff))
     }
 }
 
-impl Drop for Alive {
+impl Drop for Member {
     fn drop(&mut self) {
-        *self.0.count.lock() -= 1;
+        *self.0.living.lock() -= 1;
         self.0.ended.notify_all();
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod completion_queue;
+mod handoff;
 mod support;
 mod task_queue;
 mod worker_pool;

@@ -1,6 +1,6 @@
 //! What one thread can see of the task queue, and many threads at once.
 
-use crate::support::{not_for_ever, until};
+use crate::support::not_for_ever;
 use std::sync::Arc;
 use std::thread;
 use w05_handoff::task_queue::{Closed, QueueFigures, TaskQueue, TryPushError};
@@ -27,8 +27,12 @@ fn a_full_queue_gives_the_item_back() {
     assert_eq!(queue.try_push("c"), Err(TryPushError::Full("c")));
     assert_eq!(queue.pop(), Some("a"));
     assert_eq!(queue.try_push("c"), Ok(()));
-    assert_eq!(queue.figures(), QueueFigures { len: 2, peak: 2, idle_consumers: 0 });
     assert_eq!(queue.capacity(), 2);
+    assert_eq!(queue.figures(), QueueFigures { len: 2, peak: 2 });
+    queue.pop();
+    queue.pop();
+    queue.try_push("d").unwrap();
+    assert_eq!(queue.figures(), QueueFigures { len: 1, peak: 2 });
 }
 
 #[test]
@@ -54,22 +58,27 @@ fn a_queue_without_room_is_refused() {
 }
 
 #[test]
-fn idle_consumers_are_counted_and_woken() {
+fn closing_wakes_who_waits() {
     not_for_ever(|| {
-        let queue = Arc::new(TaskQueue::new(2));
+        let queue = Arc::new(TaskQueue::<u32>::new(2));
         let consumers = [(), ()].map(|()| {
             let queue = Arc::clone(&queue);
             thread::spawn(move || queue.pop())
         });
-        until(|| queue.figures().idle_consumers == 2);
-        queue.try_push(7).unwrap();
-        until(|| queue.figures().idle_consumers == 1);
         queue.close();
-        let mut popped = consumers.map(|consumer| consumer.join().unwrap());
-        popped.sort_unstable();
-        assert_eq!(popped, [None, Some(7)]);
-        assert_eq!(queue.figures().idle_consumers, 0);
+        assert_eq!(consumers.map(|consumer| consumer.join().unwrap()), [None, None]);
     });
+}
+
+#[test]
+fn that_somebody_was_refused_is_told_once() {
+    let queue = TaskQueue::new(1);
+    queue.try_push("a").unwrap();
+    assert!(!queue.take_refused());
+    queue.try_push("b").unwrap_err();
+    queue.try_push("c").unwrap_err();
+    assert!(queue.take_refused());
+    assert!(!queue.take_refused());
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use crate::completion_queue::CompletionQueue;
 use crate::explore::{every_interleaving, with_preemptions};
 use crate::sync::thread;
-use crate::wakeup::Wakeup;
+use crate::wakeup::{self, Wakeup};
 use std::sync::Arc;
 
 /// `workers` push their results; the loop sleeps and takes until it has them all.
 fn all_results_arrive(workers: &'static [&'static [u32]]) {
-    let results = Arc::new(CompletionQueue::new(Wakeup::new()));
+    let results = Arc::new(CompletionQueue::new(Wakeup::new().unwrap()));
     let expected: usize = workers.iter().map(|pushed| pushed.len()).sum();
     let threads: Vec<_> = workers
         .iter()
@@ -19,7 +19,7 @@ fn all_results_arrive(workers: &'static [&'static [u32]]) {
         .collect();
     let (mut taken, mut batch) = (Vec::new(), Vec::new());
     while taken.len() < expected {
-        results.wakeup().wait();
+        wakeup::wait_until_readable();
         results.take_all(&mut batch).unwrap();
         taken.append(&mut batch);
     }
@@ -56,7 +56,7 @@ fn three_workers() {
 #[test]
 fn results_of_one_batch_cost_one_wakeup() {
     every_interleaving("2 workers while the loop is busy", || {
-        let results = Arc::new(CompletionQueue::new(Wakeup::new()));
+        let results = Arc::new(CompletionQueue::new(Wakeup::new().unwrap()));
         let workers = [1, 2].map(|result| {
             let results = Arc::clone(&results);
             thread::spawn(move || results.push(result).unwrap())

@@ -1,11 +1,10 @@
-//! Queue, workers and the way back as one: every job is answered and every worker ends.
+//! The workers between two queues: every job is answered and every worker ends.
 
 use crate::completion_queue::CompletionQueue;
 use crate::explore::{every_interleaving, with_preemptions};
-use crate::task_queue::{TaskQueue, TryPushError};
+use crate::task_queue::TaskQueue;
 use crate::wakeup::Wakeup;
 use crate::worker_pool::{Job, StillRunning, WorkerPool};
-use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,49 +34,9 @@ struct Parts {
 
 fn start(workers: usize, capacity: usize) -> Parts {
     let jobs = Arc::new(TaskQueue::new(capacity));
-    let results = Arc::new(CompletionQueue::new(Wakeup::new()));
+    let results = Arc::new(CompletionQueue::new(Wakeup::new().unwrap()));
     let pool = WorkerPool::start(workers, &jobs, &results, |error| panic!("{error}")).unwrap();
     Parts { jobs, results, pool: ManuallyDrop::new(pool) }
-}
-
-/// The loop: hands over what fits, holds the rest, and hands over more as results come back.
-fn answers_to(parts: &Parts, submitted: u32) -> Vec<u32> {
-    let mut held: VecDeque<Number> = (1..=submitted).map(Number).collect();
-    let (mut answers, mut batch) = (Vec::new(), Vec::new());
-    loop {
-        while let Some(job) = held.pop_front() {
-            match parts.jobs.try_push(job) {
-                Ok(()) => {}
-                Err(TryPushError::Full(job)) => {
-                    held.push_front(job);
-                    break;
-                }
-                Err(TryPushError::Closed(_)) => unreachable!("nobody has closed the queue"),
-            }
-        }
-        if answers.len() == submitted as usize {
-            return answers;
-        }
-        parts.results.wakeup().wait();
-        parts.results.take_all(&mut batch).unwrap();
-        answers.append(&mut batch);
-    }
-}
-
-#[test]
-fn held_jobs_always_move_on() {
-    for (workers, submitted, preemptions) in [(1, 3, 3), (2, 2, 2)] {
-        let name = format!("pool of {workers}, a queue of 1, {submitted} jobs, finish");
-        with_preemptions(&name, preemptions, move || {
-            let mut parts = start(workers, 1);
-            let mut answers = answers_to(&parts, submitted);
-            if workers > 1 {
-                answers.sort_unstable();
-            }
-            assert!(answers.iter().copied().eq(1..=submitted));
-            assert_eq!(parts.pool.finish(None), Ok(()));
-        });
-    }
 }
 
 #[test]

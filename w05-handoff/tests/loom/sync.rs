@@ -49,9 +49,13 @@ impl Condvar {
         guard.0 = Some(self.0.wait(held).expect("loom's locks are not poisoned"));
     }
 
-    /// A model has no clock. Its deadlines pass at once, the hardest case for who waits.
-    pub(crate) fn wait_until<T>(&self, _: &mut MutexGuard<'_, T>, _: Instant) -> TimedOut {
-        TimedOut
+    /// A model has no clock: what is ahead never comes, and what is past has passed at once.
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, at: Instant) -> TimedOut {
+        let ahead = at > Instant::now();
+        if ahead {
+            self.wait(guard);
+        }
+        TimedOut(!ahead)
     }
 
     pub(crate) fn notify_one(&self) {
@@ -63,10 +67,10 @@ impl Condvar {
     }
 }
 
-pub(crate) struct TimedOut;
+pub(crate) struct TimedOut(bool);
 
 impl TimedOut {
     pub(crate) fn timed_out(&self) -> bool {
-        true
+        self.0
     }
 }

@@ -210,3 +210,20 @@ fn try_push_never_waits_for_room() {
         assert_eq!(queue.figures().peak, 1);
     });
 }
+
+#[test]
+fn whoever_makes_room_learns_that_somebody_was_refused() {
+    every_interleaving("a loop that was refused, 1 consumer", || {
+        let queue = queue(1);
+        queue.try_push(1).unwrap();
+        let consumer = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || (queue.pop(), queue.take_refused()))
+        };
+        let refused = queue.try_push(2).is_err();
+        let (popped, told) = consumer.join().unwrap();
+        assert_eq!(popped, Some(1));
+        assert_eq!(told, refused);
+        assert!(!queue.take_refused());
+    });
+}
