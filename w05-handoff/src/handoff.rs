@@ -27,6 +27,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
+/// Idle workers need only a moment to end, and have it even if the time for the drain is over.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// A task on its way to a worker, with its sender's address.
 #[derive(Debug)]
 struct TaskJob {
@@ -145,6 +148,7 @@ impl Executor for Handoff {
     }
 
     fn finish(&mut self, deadline: Instant) {
+        let deadline = deadline.max(Instant::now() + MOMENT);
         match self.pool.finish(Some(deadline)) {
             Ok(()) => info!("workers joined"),
             Err(StillRunning(workers)) => {

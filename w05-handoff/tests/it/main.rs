@@ -3,6 +3,7 @@
 
 mod completion_queue;
 mod handoff;
+mod start;
 mod support;
 mod task_queue;
 mod worker_pool;
