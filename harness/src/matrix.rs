@@ -39,6 +39,8 @@ const fn capability(
 
 /// Everybody can do it.
 const ALWAYS: &str = "";
+/// No rung before it has workers.
+const WEEK5: &str = "week 5's subject: until then a task runs on the loop";
 
 /// Rows of the matrix, in the order of the ladder.
 #[rustfmt::skip]
@@ -57,7 +59,9 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("descriptors beyond 1,024", Rung::Day4, &["PO01", "PO02"], "day 4's subject"),
     capability("as on day 3, byte for byte and state by state", Rung::Day4, &["UN01", "UN02"], "day 3 is what is compared with, and day 2 lacks what day 3 added"),
     capability("idle connections free", Rung::W04, &["EP07"], "week 4's subject"),
-    capability("CPU work delays nobody", Rung::W05, &[], "week 5's subject: until then a task runs on the loop"),
+    capability("CPU work delays nobody", Rung::W05, &["HO03", "HO04"], WEEK5),
+    capability("a task that fails or panics harms nobody", Rung::W05, &["HO02", "WK02"], WEEK5),
+    capability("a full task queue loses nothing", Rung::W05, &["FQ01", "FQ04", "DR01"], WEEK5),
 ];
 
 /// What worked before and must go on working: lines of the regression lists.

@@ -18,7 +18,7 @@ const RESTART_FLAGS_PID: &[Need] = &[Need::Restart, Need::Flags, Need::Pid];
 pub const CASES: &[Case] = &[
     Case::new("FQ01", "full_queue/two_hundred_are_all_answered", Rung::W05, wait::two_hundred)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("with room for 4 tasks and one worker, 200 clients at once all get their own results", W05)
         .hint(
             "when try_push says full, keep the task with its connection, in a line, and push it as \
@@ -42,7 +42,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("FQ04", "full_queue/first_come_first_served", Rung::W05, wait::in_order)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("tasks that wait for room go on in the order in which they came, newcomers behind them", FAIRNESS)
         .hint(
             "one line for all that wait, first in, first out; while anybody stands in it, a newcomer \
@@ -50,7 +50,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("FQ05", "full_queue/who_pipelines_starves_nobody", Rung::W05, wait::no_starving)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("a client that pipelines many tasks lets another one's task in between", FAIRNESS)
         .hint(
             "don't let one connection fill the queue: one task of a connection at a time, and its \
@@ -58,7 +58,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("FQ06", "full_queue/shed_says_busy_at_once", Rung::W05, shed::busy_at_once)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("with --when-full shed a task beyond the queue is answered `SERVER_ERROR busy` at once", OPTIONS)
         .hint(
             "on a full queue answer on the spot, count it in tasks_shed, and go on with the same \
@@ -66,12 +66,12 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("FQ07", "full_queue/shed_answers_two_hundred", Rung::W05, shed::two_hundred)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("with shed each of 200 clients gets its result or `busy`, and the figures add up", OPTIONS)
         .hint("each request gets one answer: tasks_done and tasks_shed together are all of them"),
     Case::new("FQ08", "full_queue/who_leaves_is_forgotten", Rung::W05, wait::leavers)
         .needs(RESTART_FLAGS_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("clients that reset while they wait for room are removed at once; the rest are answered", LIFE)
         .hint(
             "a connection that is not read from still reports EPOLLERR and EPOLLHUP: close it, and \
@@ -79,7 +79,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("FQ09", "full_queue/a_half_close_is_still_answered", Rung::W05, wait::half_close)
         .needs(RESTART_FLAGS_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("a client that half-closes while it waits for room gets its result", LIFE)
         .hint(
             "the end of the input takes nothing back: answer, then close. While the task is held, \
@@ -87,12 +87,12 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("FQ10", "full_queue/waiting_is_not_idle", Rung::W05, wait::not_idle)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("whoever waits for a worker, or for room, is neither idle nor slow", LIFE)
         .hint("stop the idle and the request clock while a connection's task is held or out"),
     Case::new("FQ11", "full_queue/replies_of_tasks_stay_bounded", Rung::W05, wait::bounded_replies)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("results count in the write queue: a client that never reads has at most high-water and one reply", DAY3)
         .hint(
             "before a task is submitted there must be room for its reply: from high-water on take \

@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO02", "handoff/thirty_clients_each_its_own_answer", Rung::W05, answers::thirty)
         .needs(RESTART)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule(
             "of 30 clients at once 20 get their own result and 10 their own error, in each round",
             W05,
@@ -54,7 +54,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO04", "handoff/the_loop_works_on_no_task", Rung::W05, boundary::no_task_on_the_loop)
         .needs(PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("`burn` costs the loop's thread no CPU time", REQUESTS)
         .hint(
             "only a worker may run a task, also when all of them are busy or the queue is full: \
@@ -62,7 +62,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO05", "handoff/workers_wait_on_no_socket", Rung::W05, boundary::no_socket)
         .needs(PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("no worker ever sleeps in recv, send, accept or a wait call: the loop does all IO", W05)
         .hint(
             "a worker takes a task and gives back a result; it knows no descriptor but the eventfd. \
@@ -70,14 +70,14 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO06", "handoff/a_result_goes_behind_queued_replies", Rung::W05, answers::behind_a_queue)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("a result goes behind the replies that are still queued for its client", FINE_PRINT)
         .hint(
             "a worker must not call send: hand the result to the loop, which appends it to the \
              connection's write queue",
         ),
     Case::new("HO07", "handoff/pipelined_requests_keep_their_order", Rung::W05, answers::in_order)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("replies come in the order of the requests, whether a worker or the loop made them", FINE_PRINT)
         .hint(
             "take no further request of a connection while its task is out; or number the requests, \
@@ -92,7 +92,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO09", "handoff/the_wakeup_is_cleared", Rung::W05, boundary::cleared)
         .needs(RESTART_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("after the last result the eventfd is 0 again and the server at rest", OUTSIDE)
         .hint(
             "read(2) the 8 bytes of the eventfd whenever it is reported, before you take the list: \
@@ -108,7 +108,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO11", "handoff/a_late_result_is_nobody_elses", Rung::W05, leaving::nobody_elses)
         .needs(RESTART_FLAGS_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("the result of a client that left goes nowhere, whoever has its descriptor by now", W05)
         .hint(
             "the kernel gives a closed descriptor's number to the next client: address a result by \
@@ -116,7 +116,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO12", "handoff/a_half_close_gets_the_result", Rung::W05, leaving::half_close)
         .needs(RESTART_FLAGS_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("a client that half-closes while its task runs gets the result, and the loop sleeps until then", LIFE)
         .hint(
             "recv returning 0 ends the input and not the connection: note it, drop read interest \
@@ -124,7 +124,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO13", "handoff/input_behind_a_task_is_bounded", Rung::W05, leaving::bounded_input)
         .needs(RESTART_FLAGS_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("while a client's task is out, a bounded amount of its further input is read, and none is lost", W05)
         .hint(
             "stop reading from a connection whose read buffer is full and whose next request has \
@@ -132,7 +132,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("HO14", "handoff/results_that_come_together", Rung::W05, answers::together)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("results that are ready at the same time all reach their clients", W05)
         .hint(
             "one wake-up may stand for many results (eventfd counts, and writes are saved while \

@@ -17,7 +17,7 @@ const RESTART_FLAGS: &[Need] = &[Need::Restart, Need::Flags];
 pub const CASES: &[Case] = &[
     Case::new("DR01", "task_drain/every_waiting_task_is_answered", Rung::W05, all_answered)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("tasks that are queued, wait for room, or are still unread at the signal are all answered", SIGNALS)
         .hint(
             "the drain ends when no connection is owed a reply: let the workers empty the queue, let \
@@ -46,7 +46,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("DR05", "task_drain/pipelined_tasks_are_answered", Rung::W05, pipelined)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("of one client's pipelined tasks all that had arrived whole are answered, in order", SIGNALS)
         .hint(
             "after a result, go through the read buffer again, also while draining: requests behind \
@@ -57,9 +57,8 @@ pub const CASES: &[Case] = &[
 fn all_answered(judge: &Judge) -> CaseResult {
     const CLIENTS: usize = 200;
     let flags = ["--queue-depth", "4", "--drain-timeout", "1m"];
-    let mut busy = Busy::with_one_worker(judge, &flags, "burn 300\r\n")?;
+    let (mut busy, mut clients) = Busy::one_worker(judge, &flags, CLIENTS, "burn 300\r\n")?;
     busy.server.wait_for_ready_line()?;
-    let mut clients = patient_clients(&busy.server, CLIENTS)?;
     let ask = |(number, client): (usize, &mut Client)| client.send(format!("compute {number}\r\n"));
     let (early, late) = clients.split_at_mut(CLIENTS / 2);
     (1..).zip(early).try_for_each(ask)?;
@@ -81,7 +80,7 @@ fn all_answered(judge: &Judge) -> CaseResult {
 
 fn given_up(judge: &Judge) -> CaseResult {
     const TIMEOUT: Duration = Duration::from_secs(1);
-    let busy = Busy::with_one_worker(judge, &["--drain-timeout", "1s"], ENDLESS)?;
+    let (busy, _) = Busy::one_worker(judge, &["--drain-timeout", "1s"], 0, ENDLESS)?;
     busy.server.wait_for_ready_line()?;
     let signalled = Instant::now();
     busy.server.signal(Signal::TERM)?;
@@ -94,9 +93,8 @@ fn given_up(judge: &Judge) -> CaseResult {
 }
 
 fn idle_leave(judge: &Judge) -> CaseResult {
-    let mut busy = Busy::with_one_worker(judge, &["--drain-timeout", "1m"], ENDLESS)?;
+    let (mut busy, mut idle) = Busy::one_worker(judge, &["--drain-timeout", "1m"], 5, ENDLESS)?;
     busy.server.wait_for_ready_line()?;
-    let mut idle = patient_clients(&busy.server, 5)?;
     let since = Instant::now();
     busy.server.signal(Signal::TERM)?;
     idle.iter_mut().try_for_each(|client| client.expect_closed().map(drop))?;
@@ -121,9 +119,8 @@ fn idle_workers(judge: &Judge) -> CaseResult {
 
 fn pipelined(judge: &Judge) -> CaseResult {
     let flags = ["--queue-depth", "1", "--drain-timeout", "1m"];
-    let mut busy = Busy::with_one_worker(judge, &flags, "burn 200\r\n")?;
+    let (mut busy, mut clients) = Busy::one_worker(judge, &flags, 3, "burn 200\r\n")?;
     busy.server.wait_for_ready_line()?;
-    let mut clients = patient_clients(&busy.server, 3)?;
     let requests = "compute x\r\nfail f\r\necho 2\r\nhi\r\npanic p\r\n".repeat(10);
     let replies = [
         computed(b"x"),

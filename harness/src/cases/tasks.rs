@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(super) const W05: &str = "notes/protocol.md section 5, w05-handoff";
 
 /// How long a busy machine may take over some hundred tasks, or a second of CPU time.
-pub(super) const RESULTS: Duration = Duration::from_secs(20);
+pub(super) const RESULTS: Duration = Duration::from_secs(30);
 
 /// A task that outlives every look at it. It needs as much CPU as one may ask for, so that at least
 /// this time passes before it is over.
@@ -75,11 +75,18 @@ impl Busy {
         Ok(Self { server, watcher, burns, done_before, since })
     }
 
-    /// A fresh server with these options, whose only worker is kept busy.
-    pub(super) fn with_one_worker(judge: &Judge, flags: &[&str], task: &str) -> CaseResult<Self> {
+    /// A fresh server with these options, and so many clients for which its only worker has no time:
+    /// it is kept busy with this task.
+    pub(super) fn one_worker(
+        judge: &Judge,
+        flags: &[&str],
+        clients: usize,
+        task: &str,
+    ) -> CaseResult<(Self, Vec<Client>)> {
         let server = judge.server(&[&["--workers", "1"], flags].concat())?;
+        let clients = patient_clients(&server, clients)?;
         let watcher = Watcher::new(&server)?;
-        Self::keep(judge, server, watcher, 1, task)
+        Ok((Self::keep(judge, server, watcher, 1, task)?, clients))
     }
 
     /// None of the tasks is over yet. What was seen until now was seen while they ran.

@@ -21,7 +21,7 @@ const RESTART_FLAGS_PID: &[Need] = &[Need::Restart, Need::Flags, Need::Pid];
 pub const CASES: &[Case] = &[
     Case::new("WK01", "workers/one_thread_each", Rung::W05, one_thread_each)
         .needs(RESTART_FLAGS_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("from the start on there are as many threads as --workers says (4 by default), and the loop's", OUTSIDE)
         .hint(
             "start all workers before the ready line and keep them until the end: no thread for \
@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("WK02", "workers/panics_and_failures_leave_all_of_them", Rung::W05, survive)
         .needs(RESTART_FLAGS_PID)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("tasks that fail or panic answer their own clients, and all workers go on", W05)
         .hint(
             "catch the panic inside the worker's loop, around the task alone (catch_unwind): a \
@@ -56,7 +56,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("WK05", "workers/figures_of_tasks", Rung::W05, figures)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("`stats` counts tasks that are done, failed, panicked, queued, and busy workers", STATS)
         .hint(
             "`tasks_done` counts every result, whatever the outcome; failed and panicked ones are \
@@ -64,7 +64,7 @@ pub const CASES: &[Case] = &[
         ),
     Case::new("WK06", "workers/at_most_one_wakeup_for_a_result", Rung::W05, wakeups)
         .needs(RESTART_FLAGS)
-        .timeout_s(60)
+        .timeout_s(120)
         .rule("`wakeups` counts writes to the eventfd, of which no result needs more than one", STATS)
         .hint("write to the eventfd only if the completion list was empty, and count each write"),
 ];

@@ -11,8 +11,7 @@ const BUSY: &str = "SERVER_ERROR busy\r\n";
 
 pub(super) fn busy_at_once(judge: &Judge) -> CaseResult {
     let flags = ["--queue-depth", "4", "--when-full", "shed"];
-    let mut busy = Busy::with_one_worker(judge, &flags, "burn 600\r\n")?;
-    let mut clients = patient_clients(&busy.server, 20)?;
+    let (mut busy, mut clients) = Busy::one_worker(judge, &flags, 20, "burn 400\r\n")?;
     let (queued, refused) = clients.split_at_mut(4);
     for (number, client) in (1..).zip(queued.iter_mut()) {
         client.send("compute queued\r\n")?;

@@ -5,7 +5,6 @@ use super::super::support::{PATIENCE, SOON, TINY, Watcher, patient_server};
 use super::super::tasks::{
     Busy, ENDLESS, RESULTS, Threads, at_once, patient_client, patient_clients,
 };
-use super::super::watch::new_descriptors;
 use crate::client::Client;
 use crate::judge::Judge;
 use crate::verdict::CaseResult;
@@ -56,8 +55,7 @@ pub(super) fn two_hundred(judge: &Judge) -> CaseResult {
 }
 
 pub(super) fn others_go_on(judge: &Judge) -> CaseResult {
-    let mut busy = Busy::with_one_worker(judge, FOUR, ENDLESS)?;
-    let mut waiting = patient_clients(&busy.server, 20)?;
+    let (mut busy, mut waiting) = Busy::one_worker(judge, FOUR, 20, ENDLESS)?;
     let mut others = patient_clients(&busy.server, 3)?;
     for (number, client) in (1..).zip(&mut waiting) {
         client.send(task_of(number))?;
@@ -77,8 +75,7 @@ pub(super) fn others_go_on(judge: &Judge) -> CaseResult {
 }
 
 pub(super) fn nothing_more_is_read(judge: &Judge) -> CaseResult {
-    let mut busy = Busy::with_one_worker(judge, FOUR, "burn 900\r\n")?;
-    let mut clients = patient_clients(&busy.server, 5)?;
+    let (mut busy, mut clients) = Busy::one_worker(judge, FOUR, 5, "burn 400\r\n")?;
     fill(judge, &mut busy, &mut clients)?;
     let held = &mut clients[4];
     let before = busy.watcher.look()?.read;
@@ -101,9 +98,9 @@ pub(super) fn nothing_more_is_read(judge: &Judge) -> CaseResult {
 
 pub(super) fn in_order(judge: &Judge) -> CaseResult {
     const CLIENTS: usize = 12;
-    const TASK: &str = "burn 40\r\n";
-    let mut busy = Busy::with_one_worker(judge, &["--queue-depth", "2"], "burn 300\r\n")?;
-    let mut clients = patient_clients(&busy.server, CLIENTS + 1)?;
+    const TASK: &str = "burn 30\r\n";
+    let two = ["--queue-depth", "2"];
+    let (mut busy, mut clients) = Busy::one_worker(judge, &two, CLIENTS + 1, "burn 300\r\n")?;
     // The server has read the one before the next one speaks.
     for client in &mut clients[..CLIENTS] {
         busy.send_and_wait(judge, client, TASK)?;
@@ -131,7 +128,7 @@ pub(super) fn in_order(judge: &Judge) -> CaseResult {
             newcomer_spoke = true;
         }
         if now.len() == CLIENTS + 1 {
-            return clients.iter_mut().try_for_each(|c| c.expect("result: burned 40\r\n"));
+            return clients.iter_mut().try_for_each(|c| c.expect("result: burned 30\r\n"));
         }
         if judge.remaining().is_zero() {
             let expected = format!("{} results", CLIENTS + 1);
@@ -173,11 +170,10 @@ pub(super) fn no_starving(judge: &Judge) -> CaseResult {
 }
 
 pub(super) fn leavers(judge: &Judge) -> CaseResult {
-    let mut busy = Busy::with_one_worker(judge, FOUR, "burn 700\r\n")?;
-    let process = busy.server.process()?;
-    let before = process.descriptors()?;
-    let mut clients = patient_clients(&busy.server, 12)?;
+    let (mut busy, mut clients) = Busy::one_worker(judge, FOUR, 12, "burn 400\r\n")?;
     fill(judge, &mut busy, &mut clients)?;
+    let process = busy.server.process()?;
+    let before = process.descriptors()?.len();
     // 1 to 4 are in the queue, the others wait for room.
     let mut staying = Vec::new();
     for (number, client) in (1..).zip(clients) {
@@ -186,10 +182,9 @@ pub(super) fn leavers(judge: &Judge) -> CaseResult {
             _ => staying.push((number, client)),
         }
     }
+    let left = before - (12 - staying.len());
     let expected = "the descriptors of clients that reset while they wait to be closed";
-    judge.wait_until(expected, SOON, || {
-        Ok(new_descriptors(&process, &before)?.len() <= staying.len())
-    })?;
+    judge.wait_until(expected, SOON, || Ok(process.descriptors()?.len() <= left))?;
     busy.still_runs(judge)?;
     for (number, client) in &mut staying {
         client.expect(result_of(*number))?;
@@ -204,8 +199,8 @@ pub(super) fn half_close(judge: &Judge) -> CaseResult {
     let mut watcher = Watcher::new(&server)?;
     watcher.wait_for_others(judge, 0, PATIENCE)?;
     let threads = Threads::of(judge, &server)?;
-    let mut busy = Busy::keep(judge, server, watcher, 1, "burn 900\r\n")?;
-    let mut clients = patient_clients(&busy.server, 6)?;
+    let mut clients = patient_clients(&server, 6)?;
+    let mut busy = Busy::keep(judge, server, watcher, 1, "burn 600\r\n")?;
     fill(judge, &mut busy, &mut clients)?;
     // One that the queue has, and two for which there is no room.
     for number in [4, 5, 6] {
@@ -224,7 +219,7 @@ pub(super) fn half_close(judge: &Judge) -> CaseResult {
 
 pub(super) fn not_idle(judge: &Judge) -> CaseResult {
     let clocks = ["--idle-timeout", "500ms", "--request-timeout", "500ms"];
-    let mut busy = Busy::with_one_worker(judge, &[FOUR, &clocks].concat(), "burn 1000\r\n")?;
+    let (mut busy, _) = Busy::one_worker(judge, &[FOUR, &clocks].concat(), 0, "burn 800\r\n")?;
     let mut clients = Vec::new();
     for number in 1..=8 {
         let mut client = patient_client(&busy.server, &format!("client {number}"))?;
@@ -233,7 +228,7 @@ pub(super) fn not_idle(judge: &Judge) -> CaseResult {
     }
     busy.wait_for_queued(judge, 4)?;
     busy.still_runs(judge)?;
-    busy.burns[0].expect("result: burned 1000\r\n")?;
+    busy.burns[0].expect("result: burned 800\r\n")?;
     for (number, client) in (1..).zip(&mut clients) {
         client.expect(result_of(number))?;
     }

@@ -55,16 +55,16 @@ fn all_echo(clients: &mut [Client]) -> CaseResult {
 }
 
 pub(super) fn no_task_on_the_loop(judge: &Judge) -> CaseResult {
-    const BURN: Duration = Duration::from_millis(250);
+    const BURN: Duration = Duration::from_millis(100);
     let server = judge.server(&[])?;
     let mut clients = patient_clients(&server, WORKERS + 1)?;
     let threads = Threads::of(judge, &server)?;
     // One more than there are workers.
-    clients.iter_mut().try_for_each(|client| client.send("burn 250\r\n"))?;
-    clients.iter_mut().try_for_each(|client| client.expect("result: burned 250\r\n"))?;
+    clients.iter_mut().try_for_each(|client| client.send("burn 100\r\n"))?;
+    clients.iter_mut().try_for_each(|client| client.expect("result: burned 100\r\n"))?;
     let used = threads.used_by_the_loop()?;
     judge.ensure(used < BURN / 2, "next to no CPU time of the loop's thread for tasks", || {
-        format!("{used:.0?} of CPU for {} tasks of 250 ms each", WORKERS + 1)
+        format!("{used:.0?} of CPU for {} tasks of 100 ms each", WORKERS + 1)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::protocol::computed;
 use super::super::support::{PATIENCE, SOON, Watcher, echo_of};
-use super::super::tasks::{Busy, ENDLESS, Threads, patient_client};
+use super::super::tasks::{Busy, ENDLESS, RESULTS, Threads, patient_client};
 use super::super::watch::new_descriptors;
 use crate::judge::Judge;
 use crate::verdict::CaseResult;
@@ -38,7 +38,7 @@ pub(super) fn nobody_elses(judge: &Judge) -> CaseResult {
         let mut watcher = Watcher::new(&server)?;
         watcher.wait_for_others(judge, 0, PATIENCE)?;
         let before = process.descriptors()?;
-        let mut busy = Busy::keep(judge, server.clone(), watcher, 1, "burn 150\r\n")?;
+        let mut busy = Busy::keep(judge, server.clone(), watcher, 1, "burn 100\r\n")?;
         let done = busy.watcher.number("tasks_done")?;
         let old = new_descriptors(&process, &before)?;
         busy.burns.remove(0).reset()?;
@@ -60,7 +60,7 @@ pub(super) fn nobody_elses(judge: &Judge) -> CaseResult {
         in_time += u32::from(same && busy.still_runs(judge).is_ok());
         newcomer.expect(reply)?;
         let expected = "the task of the client that left to end (tasks_done)";
-        busy.watcher.wait_for(judge, expected, "tasks_done", PATIENCE, |now| now > done)?;
+        busy.watcher.wait_for(judge, expected, "tasks_done", RESULTS, |now| now > done)?;
         // Whatever was sent for it would come before this.
         newcomer.fence()?;
     }
