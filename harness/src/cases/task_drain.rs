@@ -85,7 +85,7 @@ fn given_up(judge: &Judge) -> CaseResult {
     let signalled = Instant::now();
     busy.server.signal(Signal::TERM)?;
     // The burn takes ten seconds at least.
-    busy.server.expect_clean_exit(Duration::from_secs(6))?;
+    busy.server.expect_clean_exit(Duration::from_secs(8))?;
     let waited = signalled.elapsed();
     judge.ensure(waited >= not_early(TIMEOUT), "a second for the task to end", || {
         format!("it ended after {waited:.1?}")
