@@ -96,10 +96,20 @@ pub(super) fn bounded_input(judge: &Judge) -> CaseResult {
     let threads = Threads::of(judge, &server)?;
     let mut busy = Busy::keep(judge, server, watcher, 1, ENDLESS)?;
     let (request, reply) = echo_of(4 << 10);
-    let push = busy.burns[0].push_until_blocked(&request, MOST)?;
-    judge.ensure(push.blocked, "a server that stops reading behind a task", || {
-        format!("it took {} MiB while the task runs", push.sent >> 20)
-    })?;
+    let mut sent = 0;
+    loop {
+        sent += busy.burns[0].push_until_blocked(&request, MOST - sent)?.sent;
+        judge.ensure(sent < MOST, "a server that stops reading behind a task", || {
+            format!("it took {} MiB while the task runs", sent >> 20)
+        })?;
+        // Each look is answered in a turn in which there was more to be read.
+        let looks = (0..6).map(|_| Ok(busy.watcher.look()?.read));
+        let mut looks = looks.collect::<CaseResult<Vec<u64>>>()?;
+        looks.dedup();
+        if looks.len() == 1 {
+            break;
+        }
+    }
     threads.the_loop_sleeps(judge, WATCHED)?;
     busy.runs_on(judge)?;
     // What comes behind a task that is over soon is answered.
