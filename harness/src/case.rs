@@ -207,10 +207,16 @@ impl Case {
         self
     }
 
+    /// Whether the rule has ended before this rung.
+    #[must_use]
+    pub fn is_over_at(&self, rung: Rung) -> bool {
+        self.until.is_some_and(|last| rung > last)
+    }
+
     /// What a server of this rung is expected to do.
     #[must_use]
     pub fn expectation(&self, rung: Rung) -> Expectation {
-        if self.until.is_some_and(|last| rung > last) {
+        if self.is_over_at(rung) {
             return Expectation::NotApplicable;
         }
         match self.xfail {

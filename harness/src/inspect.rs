@@ -144,6 +144,21 @@ impl Thread {
             _ => Call::Elsewhere,
         })
     }
+
+    /// Which system call it sleeps in, and the call's first argument: for most a descriptor. `None`
+    /// if it does not sleep in any.
+    ///
+    /// # Errors
+    /// A skip where the kernel does not show it.
+    pub fn call_on(&self) -> CaseResult<Option<(String, i32)>> {
+        Ok(match self.task.syscall()? {
+            Syscall::Blocked { syscall_number: -1, .. } => None,
+            Syscall::Blocked { syscall_number, argument_registers, .. } => {
+                Some((syscall_names::name(syscall_number), argument_registers[0] as i32))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// A TCP socket of the process, from `/proc/PID/net/tcp` and `tcp6`.
@@ -222,6 +237,25 @@ impl Process {
         found.retain(|descriptor| descriptor.number > 2);
         found.sort_by_key(|descriptor| descriptor.number);
         Ok(found)
+    }
+
+    /// The counter of each eventfd, by descriptor: what was written to it since it was last read.
+    ///
+    /// # Errors
+    /// A skip where `/proc/PID/fdinfo` is hidden.
+    pub fn eventfd_counts(&self) -> CaseResult<Vec<(i32, u64)>> {
+        let mut counts = Vec::new();
+        for descriptor in self.descriptors()? {
+            if descriptor.target != "anon_inode:[eventfd]" {
+                continue;
+            }
+            let path = format!("/proc/{}/fdinfo/{}", self.pid, descriptor.number);
+            let info = fs::read_to_string(&path).map_err(|error| hidden(&path, error))?;
+            let count = eventfd_count(&info)
+                .ok_or_else(|| Stop::skip(format!("no `eventfd-count:` in {path}")))?;
+            counts.push((descriptor.number, count));
+        }
+        Ok(counts)
     }
 
     /// Every thread, the first one first.
@@ -361,6 +395,12 @@ fn open_flags(fdinfo: &str) -> Option<i32> {
     i32::from_str_radix(digits.trim(), 8).ok()
 }
 
+/// The `eventfd-count:` line of an fdinfo file. The number is hexadecimal (proc(5)).
+fn eventfd_count(fdinfo: &str) -> Option<u64> {
+    let digits = fdinfo.lines().find_map(|line| line.strip_prefix("eventfd-count:"))?;
+    u64::from_str_radix(digits.trim(), 16).ok()
+}
+
 /// The two digits of the state in a line of `net/tcp`.
 fn state_of(line: &str) -> Option<&str> {
     line.split_ascii_whitespace().nth(3)
@@ -411,6 +451,13 @@ mod tests {
         let flags = open_flags("pos:\t0\nflags:\t02004002\nmnt_id:\t9\n").unwrap();
         assert_eq!(flags, libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_RDWR);
         assert_eq!(open_flags("pos:\t0\n"), None);
+    }
+
+    #[test]
+    fn the_counter_of_an_eventfd_is_hexadecimal() {
+        let info = "pos:\t0\nflags:\t02004002\neventfd-count:               1f\neventfd-id: 9\n";
+        assert_eq!(eventfd_count(info), Some(31));
+        assert_eq!(eventfd_count("pos:\t0\n"), None);
     }
 
     #[test]

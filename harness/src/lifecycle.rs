@@ -18,12 +18,16 @@ use std::sync::Arc;
 /// The server that the rows are looked for on. The level-triggered ones hardly ever call `recv` in vain,
 /// so that they seldom take the rows of `EAGAIN`; this one does it all the time.
 pub const RUNG: &str = "w04-epoll-edge";
+/// The one for the rows of a task that is out: before week 5 it is done before anybody can send again.
+pub const POOL: &str = "w05-handoff";
 
 /// A part of the suite.
 #[derive(Debug)]
 pub struct Part {
     /// What its cases have in common.
     pub title: &'static str,
+    /// The server that they are run on.
+    pub rung: &'static str,
     /// Its cases.
     pub entries: &'static [Entry],
 }
@@ -46,7 +50,7 @@ const fn entry(case: &'static str, shows: &'static str, rows: &'static [&'static
 /// The suite.
 #[rustfmt::skip]
 pub const SUITE: &[Part] = &[
-    Part { title: "Happy path", entries: &[
+    Part { title: "Happy path", rung: RUNG, entries: &[
         entry("LC01", "from accept through every state to the close", &["C1", "H5", "B1", "B3", "W7", "W8", "L3", "L6"]),
         entry("PR01", "into and out of READING_BODY", &["C1", "H3", "H5", "B3", "W8"]),
         entry("PR02", "into and out of PROCESSING", &["H4", "P3", "W8"]),
@@ -54,13 +58,13 @@ pub const SUITE: &[Part] = &[
         entry("FR02", "a stream of requests cut at every byte", &["H3", "H5", "B3", "W3", "W4", "W6", "W9"]),
         entry("ME05", "requests are read while replies wait", &["W1", "W3", "W7"]),
     ] },
-    Part { title: "Entry to and exit from WRITING under load: backpressure", entries: &[
+    Part { title: "Entry to and exit from WRITING under load: backpressure", rung: RUNG, entries: &[
         entry("FR07", "a reply larger than the socket takes: kept, and sent when there is room", &["W7", "W8"]),
         entry("FR08", "paused at high-water, resumed at low-water, nothing lost", &["W7", "W13", "W14", "W8"]),
         entry("BP01", "a client that never reads is paused", &["W7", "W13"]),
         entry("SR01", "and disconnected when it took too little for a whole window", &["W13", "W15", "L6"]),
     ] },
-    Part { title: "Errors of the client, in each state", entries: &[
+    Part { title: "Errors of the client, in each state", rung: RUNG, entries: &[
         entry("PR04", "an unknown verb: answered, and on", &["H3", "W8"]),
         entry("ER09", "a body that is too large passes unread", &["H3", "W9", "B1", "B4"]),
         entry("ER12", "a body that does not end where it should", &["B5", "W11"]),
@@ -70,14 +74,14 @@ pub const SUITE: &[Part] = &[
         entry("CL13", "a reset in the middle of a request", &["M4/READING_BODY"]),
         entry("CL14", "a reset while replies wait", &["W7", "M4/WRITING"]),
     ] },
-    Part { title: "The client's half-close", entries: &[
+    Part { title: "The client's half-close", rung: RUNG, entries: &[
         entry("CL04", "with nothing asked", &["M1/READING_HEADER", "L6"]),
         entry("CL03", "in the middle of a header and of a body", &["M1/READING_HEADER", "M1/READING_BODY"]),
         entry("CL01", "behind pipelined requests", &["W3", "W4", "M1/READING_HEADER"]),
         entry("RW01", "while replies wait", &["W1", "W17", "W12", "L6"]),
         entry("LC04", "after the server's own", &["L3", "L6"]),
     ] },
-    Part { title: "The server's half-close", entries: &[
+    Part { title: "The server's half-close", rung: RUNG, entries: &[
         entry("PR18", "`quit` with nothing owed", &["H6"]),
         entry("CL05", "`quit` behind a long queue", &["W3", "W11"]),
         entry("CL06", "shown to the client before the close", &["W11"]),
@@ -85,7 +89,7 @@ pub const SUITE: &[Part] = &[
         entry("CL09", "and whoever goes on sending 1 MiB", &["W11", "L1", "L4", "L6"]),
         entry("LC05", "wherever the server ends a connection", &["H6", "H7", "B5", "W11", "L6"]),
     ] },
-    Part { title: "Time-outs", entries: &[
+    Part { title: "Time-outs", rung: RUNG, entries: &[
         entry("TO01", "idle, and never said a word", &["M5/CONNECTING", "L6"]),
         entry("TO02", "idle between requests", &["H2", "M5/READING_HEADER", "L6"]),
         entry("RW03", "idle in the middle of a body", &["B2", "M5/READING_BODY", "L6"]),
@@ -94,7 +98,7 @@ pub const SUITE: &[Part] = &[
         entry("RW02", "a request that trickles in while replies wait", &["W1", "W2", "M6/WRITING", "L6"]),
         entry("TO10", "replies that nobody takes", &["W7", "W19", "L6"]),
     ] },
-    Part { title: "The end of the server", entries: &[
+    Part { title: "The end of the server", rung: RUNG, entries: &[
         entry("SD04", "idle connections go at once", &["C2", "M2/READING_HEADER", "L6"]),
         entry("SD05", "incomplete requests are dropped", &["M2/READING_HEADER", "M2/READING_BODY", "L6"]),
         entry("SD06", "a request in the kernel's buffer is answered", &["W18", "W11"]),
@@ -105,7 +109,16 @@ pub const SUITE: &[Part] = &[
         entry("SD19", "nor for requests whose turn never came", &["M7/READING_HEADER", "M7/CLOSING"]),
         entry("RW04", "nor for newcomers", &["M7/CONNECTING", "M7/READING_BODY"]),
     ] },
-    Part { title: "Churn and leaks", entries: &[
+    Part { title: "While a task is out", rung: POOL, entries: &[
+        entry("HO06", "a result goes behind the replies that wait", &["W1", "W3", "W6", "W7", "W8"]),
+        entry("HO07", "a reply is written while the next task is out", &["W3", "W4", "W10", "P3"]),
+        entry("HO10", "a reset shows at once", &["H4", "P1", "M4/PROCESSING", "L6"]),
+        entry("HO12", "a half-close does not", &["H4", "P1", "P4", "P3", "W12", "L6"]),
+        entry("FQ09", "nor behind a full queue", &["H4", "P4", "P3", "W12"]),
+        entry("DR01", "the drain waits for results", &["H4", "P5", "P3", "W11"]),
+        entry("DR02", "not for ever", &["P5", "M7/PROCESSING", "L6"]),
+    ] },
+    Part { title: "Churn and leaks", rung: RUNG, entries: &[
         entry("LC06", "1,000 cycles of 10 connections leave no descriptor", &["C1", "H3", "W8", "L6"]),
         entry("LC03", "nor does a close in any state", &["C1", "L6"]),
         entry("FD08", "nor does a storm of connections that end badly", &["C1", "L6"]),
@@ -117,13 +130,7 @@ pub const SUITE: &[Part] = &[
 /// Rows that no client can make a server of today take, and why. None of them may be seen.
 #[rustfmt::skip]
 pub const UNREACHED: &[(&str, &str)] = &[
-    ("P1", "a task is only out elsewhere from week 5 on; until then it is done before anybody can send again"),
-    ("P2", "as P1"),
-    ("P4", "as P1"),
-    ("P5", "as P1"),
-    ("W10", "as P1"),
-    ("M4/PROCESSING", "as P1"),
-    ("M7/PROCESSING", "as P1"),
+    ("P2", "the rung with workers is level-triggered: it calls `recv` for what has come, and never in vain; conn-core tests it"),
     ("W16", "the pause makes it impossible; conn-core tests it with a policy that lies"),
     ("M4/CONNECTING", "an error shows as readiness, so C1 leaves the state before `recv` meets it; the row is there because no case may be without one"),
 ];
@@ -139,29 +146,39 @@ pub fn case_of(entry: &Entry) -> Option<&'static Case> {
     cases::all().find(|case| case.id == entry.case)
 }
 
-/// Runs the suite on [`RUNG`] and reads along in the server's log. The second value is what does not fit:
-/// rows that are declared and not taken, and rows that are taken and said to be out of reach.
+/// Runs the suite and reads along in the servers' logs. The second value is what does not fit: cases
+/// that failed, rows that are declared and not taken, and rows that are taken and said to be out of reach.
 ///
 /// # Errors
-/// The server does not compile.
-pub fn run() -> Result<(RunReport, Vec<String>)> {
-    let server = rungs::find(&rungs::discover()?, RUNG)?;
-    let target = Arc::new(rungs::build_target(&server)?);
-    let cases: Vec<&'static Case> = entries().filter_map(case_of).collect();
+/// A server does not compile.
+pub fn run() -> Result<(Vec<RunReport>, Vec<String>)> {
+    let rungs = rungs::discover()?;
     // The servers write a line for each event.
     let limits = Limits { multiplier: 3.0, ..Limits::default() };
     let options = Options { rows: true, jobs: 16, limits, ..Options::default() };
-    let report = runner::run(&cases, &target, &options, |_| ());
-    let mut wrong = Vec::new();
-    for (entry, case) in entries().zip(&report.cases) {
-        for row in entry.rows.iter().filter(|row| !case.rows.contains(**row)) {
-            wrong.push(format!("{} does not take {row}; it takes {:?}", case.id, case.rows));
+    let (mut reports, mut wrong) = (Vec::new(), Vec::new());
+    for rung in [RUNG, POOL] {
+        let target = Arc::new(rungs::build_target(&rungs::find(&rungs, rung)?)?);
+        let entries: Vec<&Entry> = entries_on(rung).collect();
+        let cases: Vec<&'static Case> = entries.iter().filter_map(|entry| case_of(entry)).collect();
+        let report = runner::run(&cases, &target, &options, |_| ());
+        for (entry, case) in entries.iter().zip(&report.cases) {
+            for row in entry.rows.iter().filter(|row| !case.rows.contains(**row)) {
+                wrong.push(format!("{} does not take {row}; it takes {:?}", case.id, case.rows));
+            }
+            for (row, why) in UNREACHED.iter().filter(|(row, _)| case.rows.contains(*row)) {
+                let id = case.id;
+                wrong.push(format!("{id} takes {row}, which is said to be out of reach: {why}"));
+            }
         }
-        for (row, why) in UNREACHED.iter().filter(|(row, _)| case.rows.contains(*row)) {
-            wrong.push(format!("{} takes {row}, which is said to be out of reach: {why}", case.id));
-        }
+        reports.push(report);
     }
-    Ok((report, wrong))
+    Ok((reports, wrong))
+}
+
+/// The entries of the parts that are run on this server.
+fn entries_on(rung: &str) -> impl Iterator<Item = &'static Entry> {
+    SUITE.iter().filter(move |part| part.rung == rung).flat_map(|part| part.entries)
 }
 
 /// The suite as a numbered table: what each case shows and which rows it takes.
@@ -222,12 +239,15 @@ mod tests {
     #[test]
     fn every_case_exists_applies_and_stands_there_once() {
         let mut seen = HashSet::new();
-        for entry in entries() {
-            let case = case_of(entry).unwrap_or_else(|| panic!("there is no case {}", entry.case));
-            assert_eq!(case.expectation(Rung::W04), Expectation::Pass, "{}", entry.case);
-            assert!(seen.insert(entry.case), "{} is there twice", entry.case);
-            assert!(!entry.rows.is_empty(), "{} takes no row", entry.case);
+        for (name, rung) in [(RUNG, Rung::W04), (POOL, Rung::W05)] {
+            for entry in entries_on(name) {
+                let case = case_of(entry).unwrap_or_else(|| panic!("no case {}", entry.case));
+                assert_eq!(case.expectation(rung), Expectation::Pass, "{}", entry.case);
+                assert!(seen.insert(entry.case), "{} is there twice", entry.case);
+                assert!(!entry.rows.is_empty(), "{} takes no row", entry.case);
+            }
         }
+        assert_eq!(seen.len(), entries().count(), "a part is run on no server");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub const FLAGS: &[&str] = &[
     "--request-timeout=5m",
     "--slow-reader-timeout=5m",
 ];
+/// The client that sends several requests at a time.
+pub const PIPELINES: &str = "pipelines";
 /// The longest header line of a server on its defaults (`--max-header`), in bytes.
 const MAX_HEADER: usize = 8192;
 
@@ -65,7 +67,7 @@ impl Workload {
             }
             scripts.push((name, [steps, vec![end]].concat()));
         }
-        scripts.push(("pipelines", pipelines(rng)));
+        scripts.push((PIPELINES, pipelines(rng)));
         for (name, end) in
             [("half-closes in a body", Step::HalfClose), ("resets in a body", Step::Reset)]
         {

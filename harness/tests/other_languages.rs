@@ -45,7 +45,7 @@ fn expect_no_failure(status: i32, report: &Value) {
 fn a_correct_server_passes_every_case() {
     let (status, report) = check("select_server.py", &[]);
     expect_no_failure(status, &report);
-    let ahead = ["BP01", "BP04", "PO01", "PO02", "PO03", "EP07"];
+    let ahead = ["BP01", "BP04", "PO01", "PO02", "PO03", "EP07", "HO03"];
     assert_eq!(ids(&report, "expected_failure"), ahead, "these lessons are still ahead");
 }
 
@@ -55,10 +55,12 @@ fn a_correct_server_passes_every_case() {
 fn the_same_server_passes_as_a_later_rung() {
     let day3 = ["backpressure/", "pausing/", "slow_reader/"];
     let epoll = ["EP01", "EP02", "EP03", "EP04", "EP05", "EP06", "mechanism/"];
+    let workers = ["handoff/", "workers/", "full_queue/", "task_timeout/", "task_drain/"];
     for (rung, day, selectors) in [
         ("day3", 3, day3.as_slice()),
         ("day4", 4, ["poll/", "PA14", "mechanism/"].as_slice()),
         ("w04", 5, epoll.as_slice()),
+        ("w05", 6, workers.as_slice()),
     ] {
         let fixture = format!("select_server.py --day {day}");
         let (status, report) = check_as(rung, &fixture, selectors);

@@ -12,6 +12,8 @@ pub mod errors;
 pub mod exhaustion;
 pub mod fairness;
 pub mod framing;
+pub mod full_queue;
+pub mod handoff;
 pub mod lifecycle;
 pub mod limits;
 pub mod listening;
@@ -26,9 +28,13 @@ pub mod shutdown;
 pub mod slow_reader;
 pub mod statistics;
 mod support;
+pub mod task_drain;
+pub mod task_timeout;
+mod tasks;
 pub mod timeouts;
 pub mod unchanged;
 mod watch;
+pub mod workers;
 
 /// All groups, in the order in which they are listed.
 pub static GROUPS: &[&[Case]] = &[
@@ -56,6 +62,11 @@ pub static GROUPS: &[&[Case]] = &[
     lifecycle::CASES,
     poll::CASES,
     epoll::CASES,
+    handoff::CASES,
+    workers::CASES,
+    full_queue::CASES,
+    task_timeout::CASES,
+    task_drain::CASES,
 ];
 
 /// All cases of all groups.

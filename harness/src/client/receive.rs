@@ -218,6 +218,14 @@ impl Client {
     /// A line that is neither `STAT <name> <value>` nor `END`, or a name told twice.
     pub fn stats(&mut self) -> CaseResult<Stats> {
         self.send("stats\r\n")?;
+        self.expect_stats()
+    }
+
+    /// The whole reply to a `stats` that was sent before.
+    ///
+    /// # Errors
+    /// As [`Client::stats`].
+    pub fn expect_stats(&mut self) -> CaseResult<Stats> {
         let mut stats = Stats::new(self.name(), Arc::clone(&self.scene));
         loop {
             let line = self.expect_line()?;

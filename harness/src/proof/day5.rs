@@ -1,7 +1,7 @@
 //! Day 5: the lifecycle suite.
 
 use super::{Document, Evidence, both, passes, paste, report};
-use crate::lifecycle::{self, RUNG, SUITE, UNREACHED};
+use crate::lifecycle::{self, POOL, RUNG, SUITE, UNREACHED};
 use crate::rows::{self, TableRow};
 use anyhow::Result;
 use std::fmt::Write;
@@ -63,11 +63,14 @@ fn matrix(note: &Document, names: &[String]) -> Evidence {
 
 /// Runs the suite and reads along in the server's log.
 fn taken() -> Result<Evidence> {
-    let (report, wrong) = lifecycle::run()?;
+    let (reports, wrong) = lifecycle::run()?;
+    let count: usize = reports.iter().map(|report| report.cases.len()).sum();
+    let failed: u32 = reports.iter().map(|report| report.counts.failed).sum();
     let declared: usize = lifecycle::entries().map(|entry| entry.rows.len()).sum();
-    Ok(if report.exit_status() == 0 && wrong.is_empty() {
-        Ok(format!("{declared} declared rows of {} cases seen on {RUNG}", report.cases.len()))
+    let good = reports.iter().all(|report| report.exit_status() == 0) && wrong.is_empty();
+    Ok(if good {
+        Ok(format!("{declared} declared rows of {count} cases seen on {RUNG} and {POOL}"))
     } else {
-        Err(format!("{} cases failed\n{}", report.counts.failed, wrong.join("\n")))
+        Err(format!("{failed} cases failed\n{}", wrong.join("\n")))
     })
 }
