@@ -92,17 +92,18 @@ impl Executor for Handoff {
         self.submitted += 1;
         let id = TaskId(self.submitted);
         let job = TaskJob { from, id, task: task.into_owned() };
-        let held = match self.when_full {
-            WhenFull::Shed => {
-                if self.queue.try_push(job).is_err() {
-                    return Submitted::Busy;
-                }
-                false
-            }
-            WhenFull::Wait => {
+        // Whoever is held has come earlier.
+        let accepted = if self.held.is_empty() {
+            self.queue.try_push(job)
+        } else {
+            Err(TryPushError::Full(job))
+        };
+        let held = match accepted {
+            Ok(()) => false,
+            Err(_) if self.when_full == WhenFull::Shed => return Submitted::Busy,
+            Err(TryPushError::Full(job) | TryPushError::Closed(job)) => {
                 self.held.insert(id, job);
-                self.move_up();
-                self.held.contains_key(&id)
+                true
             }
         };
         let deadline = self.task_timeout.and_then(|timeout| now.checked_add(timeout));
