@@ -90,6 +90,18 @@ fn a_task_that_takes_too_long_is_answered_and_its_late_result_dropped() {
 }
 
 #[test]
+fn a_task_that_nobody_began_with_in_time_counts_as_timed_out_once() {
+    let (mut conn, mut turn) = tasks_out("burn 0\nmn\n", timed(5 * S));
+    let task = TaskId(1);
+    assert_eq!(conn.on_task_done(task, &Outcome::TimedOut, &mut turn), Fate::Wait);
+    assert_eq!(conn.stream().sent, b"SERVER_ERROR task timed out\r\nMN\r\n");
+    assert_eq!(turn.stats.tasks_timed_out, 1);
+    turn.now += 10 * S;
+    assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
+    assert_eq!(turn.stats.tasks_timed_out, 1);
+}
+
+#[test]
 fn a_task_in_time_does_not_time_out_later() {
     let (mut conn, mut turn) = tasks_out("burn 0\n", timed(5 * S));
     assert_eq!(run(&mut conn, &mut turn), Fate::Wait);

@@ -167,6 +167,22 @@ fn the_clock_of_a_task_starts_when_it_is_submitted() {
 }
 
 #[test]
+fn a_task_whose_time_is_over_before_a_worker_takes_it_is_never_run() {
+    not_for_ever(|| {
+        let task_timeout = Some(Duration::from_secs(5));
+        let mut handoff =
+            Handoff::start(&HandoffOptions { task_timeout, ..options(1, 1) }).unwrap();
+        // It was asked for a minute ago.
+        let asked_at = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        let submitted = handoff.submit(ConnId(1), Task::Burn(10_000), asked_at);
+        let Submitted::Later(ticket) = submitted else { panic!("{submitted:?}") };
+        let [late] = &take(&mut handoff, 1)[..] else { panic!("one was handed over") };
+        assert_eq!((late.task, &late.outcome), (ticket.task, &Outcome::TimedOut));
+        assert_eq!(stats(&handoff).done, 1);
+    });
+}
+
+#[test]
 fn finish_waits_for_tasks_but_not_beyond_its_deadline() {
     not_for_ever(|| {
         let (mut handoff, plug) = plugged(&options(1, 1));
