@@ -105,6 +105,19 @@ fn who_finds_the_queue_full_is_held_and_moves_on_in_order() {
 }
 
 #[test]
+fn a_newcomer_does_not_take_the_place_that_a_held_task_waits_for() {
+    not_for_ever(|| {
+        let (mut handoff, plug) = plugged(&options(1, 1));
+        let [second, held] = [PLUG, fail()].map(|task| submit(&mut handoff, task).task);
+        // There is room again, and the loop has not yet looked.
+        until(|| stats(&handoff).queued == 0);
+        let newcomer = submit(&mut handoff, fail());
+        assert!(newcomer.held);
+        assert_eq!(tasks(&take(&mut handoff, 4)), [plug, second, held, newcomer.task]);
+    });
+}
+
+#[test]
 fn held_tasks_find_idle_workers_before_any_result_comes() {
     not_for_ever(|| {
         // More workers than places, and all tasks at once.
@@ -190,6 +203,8 @@ fn finish_waits_for_tasks_but_not_beyond_its_deadline() {
         handoff.finish(Instant::now());
         assert_eq!(stats(&handoff).workers_busy, 1, "it should have given up");
         handoff.finish(Instant::now() + LONG);
-        assert_eq!(tasks(&take(&mut handoff, 2)), [plug, queued]);
+        let mut back = Vec::new();
+        handoff.completed(&mut back).unwrap();
+        assert_eq!(tasks(&back), [plug, queued], "all were over when it returned");
     });
 }
