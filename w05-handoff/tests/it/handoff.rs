@@ -68,15 +68,15 @@ fn each_outcome_comes_back_to_its_sender() {
     not_for_ever(|| {
         let mut handoff = Handoff::start(&options(2, 8)).unwrap();
         let sent = [Task::Compute(b"1".into()), fail(), Task::Burn(0)];
-        for (task, conn) in sent.into_iter().zip(1..) {
-            let submitted = handoff.submit(ConnId(conn), task, Instant::now());
+        for (task, id) in sent.into_iter().zip(1..) {
+            let submitted = handoff.submit(ConnId(70 + id), task, Instant::now());
             let Submitted::Later(ticket) = submitted else { panic!("{submitted:?}") };
-            assert_eq!(ticket, Ticket { task: TaskId(conn), deadline: None, held: false });
+            assert_eq!(ticket, Ticket { task: TaskId(id), deadline: None, held: false });
         }
         let mut taken = take(&mut handoff, 3);
         taken.sort_unstable_by_key(|completion| completion.task);
-        for (completion, conn) in taken.iter().zip(1..) {
-            assert_eq!((completion.conn, completion.task), (ConnId(conn), TaskId(conn)));
+        for (completion, id) in taken.iter().zip(1..) {
+            assert_eq!((completion.conn, completion.task), (ConnId(70 + id), TaskId(id)));
         }
         assert!(matches!(taken[0].outcome, Outcome::Digest(_)));
         assert_eq!(taken[1].outcome, Outcome::Failed(b"no".to_vec()));
