@@ -36,6 +36,8 @@ struct TaskJob {
     from: ConnId,
     id: TaskId,
     task: Task<'static>,
+    /// When it is not waited for any longer; `None` for never.
+    deadline: Option<Instant>,
 }
 
 /// Hands tasks to workers and brings their outcomes back.
@@ -91,7 +93,8 @@ impl Executor for Handoff {
     fn submit(&mut self, from: ConnId, task: Task<'_>, now: Instant) -> Submitted {
         self.submitted += 1;
         let id = TaskId(self.submitted);
-        let job = TaskJob { from, id, task: task.into_owned() };
+        let deadline = self.task_timeout.and_then(|timeout| now.checked_add(timeout));
+        let job = TaskJob { from, id, task: task.into_owned(), deadline };
         // Whoever is held has come earlier.
         let accepted = if self.held.is_empty() {
             self.queue.try_push(job)
@@ -106,12 +109,12 @@ impl Executor for Handoff {
                 true
             }
         };
-        let deadline = self.task_timeout.and_then(|timeout| now.checked_add(timeout));
         Submitted::Later(Ticket { task: id, deadline, held })
     }
 
     fn cancel(&mut self, task: TaskId) {
-        // What is in the queue stays there: to look for it would keep the workers waiting.
+        // What is in the queue stays there: to look for it would keep the workers waiting. If its
+        // time is over, the worker that pops it does not begin with it.
         self.held.remove(&task);
     }
 
@@ -163,6 +166,11 @@ impl Job for TaskJob {
     type Result = Completion;
 
     fn run(&self) -> Completion {
+        // Once tasks wait for longer than their clients do, workers that began with them all the
+        // same would work for nobody, and go on so as long as clients keep asking.
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return self.completion(Outcome::TimedOut);
+        }
         debug!(worker = rustix::thread::gettid().as_raw_nonzero(), task = self.id.0, "task");
         self.completion(self.task.run(thread_cpu_time))
     }

@@ -108,7 +108,6 @@ impl<S: Stream> Connection<S> {
         {
             info!(conn = self.id.0, fd = self.fd, task = ticket.task.0, "task timed out");
             turn.executor.cancel(ticket.task);
-            turn.stats.tasks_timed_out += 1;
             self.go_on_after_task(&Outcome::TimedOut, turn);
         }
     }

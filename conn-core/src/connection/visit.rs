@@ -278,10 +278,7 @@ impl<S: Stream> Connection<S> {
                         turn.now = now;
                         self.finish_task(&outcome, turn);
                     }
-                    Submitted::Busy => {
-                        turn.stats.tasks_shed += 1;
-                        self.finish_task(&Outcome::Busy, turn);
-                    }
+                    Submitted::Busy => self.finish_task(&Outcome::Busy, turn),
                 }
             }
         }
@@ -298,6 +295,11 @@ impl<S: Stream> Connection<S> {
         self.task = None;
         // A request that was being worked on was not idle.
         self.last_active = turn.now;
+        match outcome {
+            Outcome::Busy => turn.stats.tasks_shed += 1,
+            Outcome::TimedOut => turn.stats.tasks_timed_out += 1,
+            _ => {}
+        }
         self.queue(outcome.reply(), Event::TaskDone, turn);
     }
 

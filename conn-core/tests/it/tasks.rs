@@ -1,6 +1,6 @@
 //! What a connection does while its task is worked on elsewhere.
 
-use crate::common::{Recv, Scheduled, Scripted, run, small_limits, turn};
+use crate::common::{Recv, Scheduled, Scripted, Send, run, small_limits, turn};
 use conn_core::connection::{Connection, Fate, Interest, Turn};
 use conn_core::executor::{Executor, Submitted, Ticket};
 use conn_core::id::{ConnId, TaskId};
@@ -90,12 +90,56 @@ fn a_task_that_takes_too_long_is_answered_and_its_late_result_dropped() {
 }
 
 #[test]
+fn a_task_that_nobody_began_with_in_time_counts_as_timed_out_once() {
+    let (mut conn, mut turn) = tasks_out("burn 0\nmn\n", timed(5 * S));
+    let task = TaskId(1);
+    assert_eq!(conn.on_task_done(task, &Outcome::TimedOut, &mut turn), Fate::Wait);
+    assert_eq!(conn.stream().sent, b"SERVER_ERROR task timed out\r\nMN\r\n");
+    assert_eq!(turn.stats.tasks_timed_out, 1);
+    turn.now += 10 * S;
+    assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
+    assert_eq!(turn.stats.tasks_timed_out, 1);
+}
+
+#[test]
+fn a_task_may_time_out_while_earlier_replies_wait() {
+    let mut turn = turn(small_limits(), [true].into());
+    turn.executor.ticket = timed(5 * S);
+    let recv = [Recv::Bytes(b"mn\nburn 0\n".to_vec())].into();
+    let stream = Scripted { recv, send: [Send::WouldBlock].into(), ..Scripted::default() };
+    let mut conn = Connection::new(ConnId(1), 3, stream, turn.now);
+    assert_eq!(conn.on_readable(&mut turn), Fate::Wait);
+    assert_eq!((conn.state(), conn.awaits_task()), (ConnState::Writing, true));
+    let due = conn.deadline(turn.now, &turn.limits);
+    assert_eq!(due, turn.executor.ticket.deadline, "the loop has to look when it is due");
+}
+
+#[test]
 fn a_task_in_time_does_not_time_out_later() {
     let (mut conn, mut turn) = tasks_out("burn 0\n", timed(5 * S));
     assert_eq!(run(&mut conn, &mut turn), Fate::Wait);
     turn.now += 10 * S;
     assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
     assert_eq!(conn.stream().sent, b"result: burned 0\r\n");
+}
+
+#[test]
+fn what_was_read_ahead_of_a_drain_is_answered() {
+    let (mut conn, mut turn) = tasks_out("compute 1\n", Ticket::default());
+    conn.stream_mut().recv.push_back(Recv::Bytes(b"mn\n".to_vec()));
+    assert_eq!(conn.on_readable(&mut turn), Fate::Wait);
+    assert_eq!(conn.begin_drain(&mut turn), Fate::Wait);
+    run(&mut conn, &mut turn);
+    assert!(conn.stream().sent.ends_with(b"\r\nMN\r\n"), "it had arrived whole");
+}
+
+#[test]
+fn who_is_owed_a_result_when_a_drain_begins_is_parted_from_gracefully() {
+    let (mut conn, mut turn) = tasks_out("compute 1\n", Ticket::default());
+    assert_eq!(conn.begin_drain(&mut turn), Fate::Wait);
+    assert_eq!(run(&mut conn, &mut turn), Fate::Wait, "late input must not reset the reply away");
+    assert!(conn.stream().sent.starts_with(b"result: 6b86b2"));
+    assert!(conn.stream().sending_shut);
 }
 
 #[test]

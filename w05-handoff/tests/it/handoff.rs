@@ -68,15 +68,15 @@ fn each_outcome_comes_back_to_its_sender() {
     not_for_ever(|| {
         let mut handoff = Handoff::start(&options(2, 8)).unwrap();
         let sent = [Task::Compute(b"1".into()), fail(), Task::Burn(0)];
-        for (task, conn) in sent.into_iter().zip(1..) {
-            let submitted = handoff.submit(ConnId(conn), task, Instant::now());
+        for (task, id) in sent.into_iter().zip(1..) {
+            let submitted = handoff.submit(ConnId(70 + id), task, Instant::now());
             let Submitted::Later(ticket) = submitted else { panic!("{submitted:?}") };
-            assert_eq!(ticket, Ticket { task: TaskId(conn), deadline: None, held: false });
+            assert_eq!(ticket, Ticket { task: TaskId(id), deadline: None, held: false });
         }
         let mut taken = take(&mut handoff, 3);
         taken.sort_unstable_by_key(|completion| completion.task);
-        for (completion, conn) in taken.iter().zip(1..) {
-            assert_eq!((completion.conn, completion.task), (ConnId(conn), TaskId(conn)));
+        for (completion, id) in taken.iter().zip(1..) {
+            assert_eq!((completion.conn, completion.task), (ConnId(70 + id), TaskId(id)));
         }
         assert!(matches!(taken[0].outcome, Outcome::Digest(_)));
         assert_eq!(taken[1].outcome, Outcome::Failed(b"no".to_vec()));
@@ -101,6 +101,19 @@ fn who_finds_the_queue_full_is_held_and_moves_on_in_order() {
             [plug].into_iter().chain(tickets.map(|ticket| ticket.task)).collect();
         assert_eq!(tasks(&take(&mut handoff, 6)), order);
         assert_eq!(stats(&handoff).peak_queued, 2);
+    });
+}
+
+#[test]
+fn a_newcomer_does_not_take_the_place_that_a_held_task_waits_for() {
+    not_for_ever(|| {
+        let (mut handoff, plug) = plugged(&options(1, 1));
+        let [second, held] = [PLUG, fail()].map(|task| submit(&mut handoff, task).task);
+        // There is room again, and the loop has not yet looked.
+        until(|| stats(&handoff).queued == 0);
+        let newcomer = submit(&mut handoff, fail());
+        assert!(newcomer.held);
+        assert_eq!(tasks(&take(&mut handoff, 4)), [plug, second, held, newcomer.task]);
     });
 }
 
@@ -167,6 +180,22 @@ fn the_clock_of_a_task_starts_when_it_is_submitted() {
 }
 
 #[test]
+fn a_task_whose_time_is_over_before_a_worker_takes_it_is_never_run() {
+    not_for_ever(|| {
+        let task_timeout = Some(Duration::from_secs(5));
+        let mut handoff =
+            Handoff::start(&HandoffOptions { task_timeout, ..options(1, 1) }).unwrap();
+        // It was asked for a minute ago.
+        let asked_at = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        let submitted = handoff.submit(ConnId(1), Task::Burn(10_000), asked_at);
+        let Submitted::Later(ticket) = submitted else { panic!("{submitted:?}") };
+        let [late] = &take(&mut handoff, 1)[..] else { panic!("one was handed over") };
+        assert_eq!((late.task, &late.outcome), (ticket.task, &Outcome::TimedOut));
+        assert_eq!(stats(&handoff).done, 1);
+    });
+}
+
+#[test]
 fn finish_waits_for_tasks_but_not_beyond_its_deadline() {
     not_for_ever(|| {
         let (mut handoff, plug) = plugged(&options(1, 1));
@@ -174,6 +203,8 @@ fn finish_waits_for_tasks_but_not_beyond_its_deadline() {
         handoff.finish(Instant::now());
         assert_eq!(stats(&handoff).workers_busy, 1, "it should have given up");
         handoff.finish(Instant::now() + LONG);
-        assert_eq!(tasks(&take(&mut handoff, 2)), [plug, queued]);
+        let mut back = Vec::new();
+        handoff.completed(&mut back).unwrap();
+        assert_eq!(tasks(&back), [plug, queued], "all were over when it returned");
     });
 }
