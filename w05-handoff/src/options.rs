@@ -16,7 +16,7 @@ pub struct HandoffOptions {
     pub queue_depth: u32,
 
     /// What becomes of a task that finds the queue full
-    #[arg(long, value_enum, default_value_t = WhenFull::Wait)]
+    #[arg(long, value_name = "wait|shed", value_enum, default_value_t = WhenFull::Wait)]
     pub when_full: WhenFull,
 
     /// Answer `task timed out` for a task that takes longer than this, its wait included [default: none]

@@ -293,8 +293,6 @@ impl<S: Stream> Connection<S> {
 
     fn finish_task<E>(&mut self, outcome: &Outcome, turn: &mut Turn<E>) {
         self.task = None;
-        // A request that was being worked on was not idle.
-        self.last_active = turn.now;
         match outcome {
             Outcome::Busy => turn.stats.tasks_shed += 1,
             Outcome::TimedOut => turn.stats.tasks_timed_out += 1,

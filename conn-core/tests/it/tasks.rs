@@ -115,6 +115,17 @@ fn a_task_may_time_out_while_earlier_replies_wait() {
 }
 
 #[test]
+fn a_client_was_not_idle_while_its_task_ran() {
+    let (mut conn, mut turn) = tasks_out("burn 0\n", Ticket::default());
+    turn.now += 600 * S;
+    let outcome = Outcome::Burned(0);
+    assert_eq!(conn.on_task_done(TaskId(1), &outcome, &mut turn), Fate::Wait);
+    let idle = conn.deadline(turn.now, &turn.limits).unwrap();
+    assert!(idle > turn.now, "the clock began with the reply");
+    assert_eq!(conn.check_deadlines(&mut turn), Fate::Wait);
+}
+
+#[test]
 fn a_task_in_time_does_not_time_out_later() {
     let (mut conn, mut turn) = tasks_out("burn 0\n", timed(5 * S));
     assert_eq!(run(&mut conn, &mut turn), Fate::Wait);
