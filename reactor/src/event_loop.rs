@@ -1,4 +1,4 @@
-//! Wait, dispatch, resume, expire, repeat.
+//! Wait, dispatch, resume, deliver, expire, repeat.
 
 use crate::deadlines::Deadlines;
 use crate::listener::{Accepted, BACKLOG, Listener};

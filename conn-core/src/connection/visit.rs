@@ -270,6 +270,7 @@ impl<S: Stream> Connection<S> {
                 self.apply_and_part(Event::HeaderComplete, turn.now);
             }
             Work::Task(task) => {
+                // A blank ticket until the executor has answered: the table is asked first.
                 self.task = Some(Ticket::default());
                 self.apply(Event::HeaderComplete);
                 match turn.executor.submit(self.id, task, turn.now) {
