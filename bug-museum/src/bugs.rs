@@ -4,13 +4,15 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::sync::OnceLock;
 
-/// What the loop waits with.
+/// What the loop waits with, and where tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mechanism {
     Select,
     Poll,
     Epoll,
+    /// epoll, with a pool of workers for the tasks.
+    Handoff,
 }
 
 impl Mechanism {
@@ -19,7 +21,7 @@ impl Mechanism {
         match self {
             Self::Select => "select",
             Self::Poll => "poll",
-            Self::Epoll => "epoll",
+            Self::Epoll | Self::Handoff => "epoll",
         }
     }
 
@@ -30,6 +32,7 @@ impl Mechanism {
             Self::Select => "day3",
             Self::Poll => "day4",
             Self::Epoll => "w04",
+            Self::Handoff => "w05",
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The bug museum: one plain server in one file, and the classic mistakes of its subject.
+//! The bug museum: one plain server, and the classic mistakes of its subject.
 //!
 //! The server (`server.rs`) is what a good learner writes alone, from top to bottom: a struct for a
 //! connection, a loop, handlers, and none of the lab's shared crates. Left alone it is correct: it
-//! passes every case of the harness on select, on poll and on epoll. With `--bug NAME` it makes one
-//! mistake, and the harness has to notice. That is how the harness is tested.
+//! passes every case of the harness on select, on poll, on epoll, and on epoll with a pool of workers.
+//! With `--bug NAME` it makes one mistake, and the harness has to notice. That is how the harness is
+//! tested.
 //!
 //! ```text
 //! cargo run -p bug-museum -- --list            what each mistake is, how it shows, who warns of it
@@ -12,21 +13,24 @@
 //!     --cmd 'target/debug/bug-museum --bug fd-sets-not-rebuilt {port}'
 //! ```
 //!
-//! `--as` is the rung of the mistake's mechanism: day3 for select, day4 for poll, w04 for epoll.
+//! `--as` is the rung of the mistake's mechanism: day3 for select, day4 for poll, w04 for epoll, w05
+//! for handoff.
 //!
 //! To read it: start with the comment on top of `server.rs`. Each mistake is a branch at the line
 //! where a learner would make it, under a mark `// BUG name: mistake; symptom (who warns)`. The
-//! right code is the other branch, and reading only that gives the correct server. `catalogue.rs`
-//! tells the same as `--list`; `sys.rs` holds what needs `unsafe`, and is not the subject.
+//! right code is the other branch, and reading only that gives the correct server. `task.rs` is the CPU
+//! work, `pool.rs` the worker threads that do it under `--mechanism handoff`. `catalogue.rs` tells the
+//! same as `--list`; `sys.rs` holds what needs `unsafe`, and is not the subject.
 
 mod bugs;
 mod catalogue;
 mod options;
+mod pool;
 mod server;
 mod sys;
+mod task;
 
 use anyhow::Result;
-use bugs::{Bug, Mechanism};
 use options::Options;
 use server::Server;
 use std::io::{self, Write};
@@ -57,8 +61,7 @@ fn list(json: bool) -> Result<()> {
 fn serve(options: Options) -> Result<()> {
     start_logging();
     options.bug.into_iter().for_each(bugs::switch_on);
-    let needed = options.bug.map_or(Mechanism::Select, |bug: Bug| bug.exhibit().mechanism);
-    let mechanism = options.mechanism.unwrap_or(needed);
+    let mechanism = options.mechanism();
     Server::start(options, mechanism)?.run()
 }
 

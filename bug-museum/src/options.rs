@@ -1,8 +1,8 @@
-//! The command line: that of day 3, and what the museum adds.
+//! The command line: that of day 3 and of week 5, and what the museum adds.
 
 use crate::bugs::{Bug, Mechanism};
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueEnum};
 use std::io::{self, Write};
 use std::process;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct Options {
 
     /// What to wait with [default: what the mistake needs, or select]
     #[arg(long, value_name = "CALL")]
-    pub(crate) mechanism: Option<Mechanism>,
+    mechanism: Option<Mechanism>,
 
     /// IPv4 or IPv6 address to listen on, or a name
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
@@ -70,6 +70,31 @@ pub(crate) struct Options {
     /// Disconnect a client that hardly moves a long queue for this long
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) slow_reader_timeout: Duration,
+
+    /// Threads for CPU work (handoff only) [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 12))]
+    workers: Option<u32>,
+
+    /// Tasks that may wait for a worker (handoff only) [default: 1024]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    queue_depth: Option<u32>,
+
+    /// What becomes of a task for which there is no room (handoff only) [default: wait]
+    #[arg(long, value_name = "POLICY")]
+    when_full: Option<WhenFull>,
+
+    /// Answer for a task that takes longer than this (handoff only) [default: none]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) task_timeout: Option<Duration>,
+}
+
+/// What becomes of a task for which the queue has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenFull {
+    /// Its client waits, the others go on
+    Wait,
+    /// Its client is told that the server is busy
+    Shed,
 }
 
 impl Options {
@@ -92,7 +117,33 @@ impl Options {
             let why = "--low-water is above --high-water: a pause would end before it began";
             return Err(Self::command().error(ErrorKind::ValueValidation, why));
         }
+        let of_the_pool = self.workers.is_some()
+            || self.queue_depth.is_some()
+            || self.when_full.is_some()
+            || self.task_timeout.is_some();
+        if of_the_pool && self.mechanism() != Mechanism::Handoff {
+            let why = "tasks run on the loop: the options of a pool need --mechanism handoff";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
         Ok(self)
+    }
+
+    /// What was asked for, or what the mistake needs.
+    pub(crate) fn mechanism(&self) -> Mechanism {
+        let needed = self.bug.map_or(Mechanism::Select, |bug| bug.exhibit().mechanism);
+        self.mechanism.unwrap_or(needed)
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.unwrap_or(4) as usize
+    }
+
+    pub(crate) fn queue_depth(&self) -> usize {
+        self.queue_depth.unwrap_or(1024) as usize
+    }
+
+    pub(crate) fn when_full(&self) -> WhenFull {
+        self.when_full.unwrap_or(WhenFull::Wait)
     }
 
     pub(crate) fn low_water(&self) -> usize {

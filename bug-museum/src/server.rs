@@ -13,7 +13,9 @@
 
 use crate::bugs::{Bug, Mechanism, bug};
 use crate::options::Options;
+use crate::pool::{Completion, Pool, TaskId};
 use crate::sys::{self, Signals};
+use crate::task::{Outcome, Task};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,15 +28,12 @@ use rustix::net::{
     socket_with, sockopt,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
-use sha2::{Digest, Sha256};
 use signal_hook::consts::SIGPIPE;
 use signal_hook::flag;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -73,6 +72,8 @@ enum State {
     ReadingBody,
     /// The body is too large: it is thrown away as it comes.
     SkippingBody,
+    /// A task is with the pool. What the client sends meanwhile waits in the kernel.
+    Processing,
     /// No more requests are taken; replies are still to be written.
     Flushing,
     /// All is written and the sending side is shut down; what still arrives is thrown away.
@@ -84,6 +85,11 @@ impl State {
     fn takes_requests(self) -> bool {
         matches!(self, Self::ReadingHeader | Self::ReadingBody | Self::SkippingBody)
     }
+
+    /// Input is kept, to be understood now or later.
+    fn keeps_input(self) -> bool {
+        self.takes_requests() || self == Self::Processing
+    }
 }
 
 /// What a connection ran into.
@@ -91,6 +97,7 @@ impl State {
 enum Overdue {
     Idle,
     SlowRequest,
+    Task,
     StalledReader,
     SlowReader,
     LingerOver,
@@ -110,6 +117,8 @@ struct Turn {
     options: Options,
     stats: Stats,
     scratch: Vec<u8>,
+    /// Without one, tasks run on the loop.
+    pool: Option<Pool>,
 }
 
 struct Connection {
@@ -141,6 +150,9 @@ struct Connection {
     last_read: Instant,
     last_written: Option<Instant>,
     request_started: Option<Instant>,
+    /// What it waits for while PROCESSING, and when it no longer does.
+    task: Option<TaskId>,
+    task_due: Option<Instant>,
     /// Replies may wait, here or in the kernel: from `sample_at` on ask what the client has taken.
     unconfirmed: bool,
     sample_at: Instant,
@@ -177,6 +189,8 @@ impl Connection {
             last_read: now,
             last_written: None,
             request_started: None,
+            task: None,
+            task_due: None,
             unconfirmed: false,
             sample_at: now,
             handed_over: 0,
@@ -208,7 +222,8 @@ impl Connection {
             // Read and thrown away: a client that sends all before it reads must not get stuck.
             State::Flushing => !self.input_ended,
             State::Lingering => !self.end_of_input,
-            State::Closed => false,
+            // A hang-up is reported all the same.
+            State::Processing | State::Closed => false,
         };
         // BUG write-set-always-armed: every connection is watched for writability, also with
         // nothing to write; an idle socket is always writable, so the wait call returns at once,
@@ -221,6 +236,11 @@ impl Connection {
     fn serve(&mut self, ready: Interest, share: usize, turn: &mut Turn) -> io::Result<()> {
         if ready.write {
             self.flush(turn)?;
+        }
+        if ready.read && self.state == State::Processing {
+            // No input was asked for, so this is the end of the client.
+            let error = self.socket.take_error()?;
+            return Err(error.unwrap_or_else(|| ErrorKind::ConnectionReset.into()));
         }
         while ready.read && self.interest().read {
             // With that mistake goes a buffer on the stack.
@@ -282,7 +302,7 @@ impl Connection {
                     if bug(Bug::RequestClockRestartsWithEachByte) {
                         self.request_started = None;
                     }
-                    if self.state.takes_requests() {
+                    if self.state.keeps_input() {
                         self.read_buf.extend_from_slice(&turn.scratch[..count]);
                     } else if self.state == State::Lingering {
                         self.linger_left = self.linger_left.saturating_sub(count);
@@ -334,7 +354,10 @@ impl Connection {
                 break;
             }
         }
-        if !self.state.takes_requests() {
+        if self.state == State::Processing {
+            self.has_more = used < input.len();
+        }
+        if !self.state.keeps_input() {
             return;
         }
         // A small rest must not hold on to the memory of what was before it.
@@ -342,7 +365,7 @@ impl Connection {
         // The clock of a request runs while its own bytes are waited for, and not during the work
         // on an earlier one or during a pause.
         let begun = !self.read_buf.is_empty() || self.state != State::ReadingHeader;
-        if begun && !self.has_more && !self.paused {
+        if begun && !self.has_more && !self.paused && self.state.takes_requests() {
             self.request_started.get_or_insert(turn.now);
         } else {
             self.request_started = None;
@@ -355,7 +378,7 @@ impl Connection {
             State::ReadingHeader => self.read_header(input, turn),
             State::ReadingBody => self.read_body(input, turn),
             State::SkippingBody => self.skip_body(input, turn),
-            State::Flushing | State::Lingering | State::Closed => (0, false),
+            State::Processing | State::Flushing | State::Lingering | State::Closed => (0, false),
         }
     }
 
@@ -411,18 +434,17 @@ impl Connection {
                 }
             },
             b"burn" => match number(text, MAX_BURN) {
-                Some(ms) => self.run_task(|| Ok(burn(ms)), turn),
+                Some(ms) => self.run_task(Task::Burn(ms), turn),
                 None => {
                     self.queue(&[b"CLIENT_ERROR usage: burn <milliseconds up to 10000>\r\n"], turn)
                 }
             },
-            b"compute" => self.run_task(|| Ok(hexadecimal(&Sha256::digest(text))), turn),
+            b"compute" => self.run_task(Task::Compute(text.to_vec()), turn),
             b"fail" | b"panic" if text.is_empty() => {
                 self.queue(&[b"CLIENT_ERROR a message is missing\r\n"], turn);
             }
-            b"fail" => self.run_task(|| Err(text.to_vec()), turn),
-            // As a panic, but without the message on standard error: this one was asked for.
-            b"panic" => self.run_task(|| resume_unwind(Box::new(text.to_vec())), turn),
+            b"fail" => self.run_task(Task::Fail(text.to_vec()), turn),
+            b"panic" => self.run_task(Task::Panic(text.to_vec()), turn),
             b"version" | b"stats" | b"mn" | b"quit" if !trim_start(text).is_empty() => {
                 self.queue(&[b"CLIENT_ERROR this request takes no argument\r\n"], turn);
             }
@@ -430,7 +452,7 @@ impl Connection {
                 self.queue(&[b"VERSION ", env!("CARGO_PKG_VERSION").as_bytes(), b"\r\n"], turn);
             }
             b"stats" => {
-                let figures = turn.stats.figures(turn.started, turn.mechanism);
+                let figures = turn.stats.figures(turn);
                 self.queue(&[figures.as_bytes()], turn);
             }
             b"mn" => self.queue(&[b"MN\r\n"], turn),
@@ -536,15 +558,23 @@ impl Connection {
         .inspect(|_| self.request_started = None)
     }
 
-    /// Runs a task here and now. Whatever goes wrong in it is an answer to its own client.
-    fn run_task(&mut self, task: impl FnOnce() -> TaskResult, turn: &mut Turn) {
+    /// Hands a task to the pool, or runs it here and now.
+    fn run_task(&mut self, task: Task, turn: &mut Turn) {
+        if let Some(pool) = &mut turn.pool {
+            match pool.submit(self.fd, task) {
+                Some(id) => {
+                    self.task = Some(id);
+                    self.task_due = turn.options.task_timeout.map(|limit| turn.now + limit);
+                    self.enter(State::Processing);
+                }
+                None => self.queue(&[b"SERVER_ERROR busy\r\n"], turn),
+            }
+            return;
+        }
         // BUG task-panic-ends-the-server: nothing catches a task's panic; one client's request ends
         // the connections of all (the chapter Event Loops, Error Handling).
-        let outcome = if bug(Bug::TaskPanicEndsTheServer) {
-            Ok(task())
-        } else {
-            catch_unwind(AssertUnwindSafe(task))
-        };
+        let outcome =
+            if bug(Bug::TaskPanicEndsTheServer) { task.run_uncaught() } else { task.run() };
         // The work took its time: nobody's clock may start before it.
         // BUG clock-stale-after-task: the time is taken once a turn, and not again after a task;
         // the request behind a long task has timed out before the rest of it can come
@@ -553,14 +583,25 @@ impl Connection {
             turn.now = Instant::now();
             self.last_read = turn.now;
         }
-        match outcome {
-            Ok(Ok(result)) => self.queue(&[b"result: ", &result, b"\r\n"], turn),
-            Ok(Err(message)) => self.queue(&[b"SERVER_ERROR ", &message, b"\r\n"], turn),
-            Err(payload) => {
-                let message = payload.downcast::<Vec<u8>>().unwrap_or_default();
-                self.queue(&[b"SERVER_ERROR task panicked: ", &message, b"\r\n"], turn);
-            }
+        self.queue(&[&outcome.reply()], turn);
+    }
+
+    /// A worker has done a task of this connection, or of one that had its descriptor before.
+    fn end_task(&mut self, id: TaskId, outcome: &Outcome, turn: &mut Turn) -> io::Result<()> {
+        if self.task == Some(id) {
+            self.go_on(&outcome.reply(), turn)?;
         }
+        Ok(())
+    }
+
+    /// Answers the task that was waited for, and turns to what came behind it.
+    fn go_on(&mut self, reply: &[u8], turn: &mut Turn) -> io::Result<()> {
+        (self.task, self.task_due) = (None, None);
+        // Until now it was the client who waited.
+        self.last_read = turn.now;
+        self.enter(State::ReadingHeader);
+        self.queue(&[reply], turn);
+        self.serve(NOTHING, 0, turn)
     }
 
     fn lose_framing(&mut self, reply: &[u8], turn: &mut Turn) {
@@ -700,7 +741,7 @@ impl Connection {
 
     /// The server stops: of this client's input only what has arrived by now still counts.
     fn begin_drain(&mut self, signalled_at: Instant, turn: &mut Turn) -> io::Result<()> {
-        if !self.state.takes_requests() || self.input_ended {
+        if !self.state.keeps_input() || self.input_ended {
             return Ok(());
         }
         // BUG sigterm-waits-for-idle-clients: the drain ends when the clients have gone; one that
@@ -774,7 +815,7 @@ impl Connection {
             None
         } else if self.unconfirmed {
             Some((self.taken_at + options.idle_timeout, Overdue::StalledReader))
-        } else if self.has_more {
+        } else if self.has_more || self.state == State::Processing {
             None
         } else {
             Some((self.last_read.max(self.taken_at) + options.idle_timeout, Overdue::Idle))
@@ -783,8 +824,9 @@ impl Connection {
             .request_started
             .filter(|_| !self.input_ended)
             .map(|started| (started + options.request_timeout, Overdue::SlowRequest));
+        let task = self.task_due.map(|at| (at, Overdue::Task));
         let slow = self.window.as_ref().map(|window| (window.ends, Overdue::SlowReader));
-        [silent, request, slow].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [silent, request, task, slow].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// When to look at this connection even if nothing happens.
@@ -814,6 +856,13 @@ impl Connection {
             None => return Ok(()),
             _ if self.state == State::Closed => return Ok(()),
             Some(Overdue::LingerOver) => {}
+            Some(Overdue::Task) => {
+                if let (Some(pool), Some(id)) = (&mut turn.pool, self.task) {
+                    pool.cancel(id);
+                    pool.tasks_timed_out += 1;
+                }
+                return self.go_on(b"SERVER_ERROR task timed out\r\n", turn);
+            }
             Some(Overdue::SlowReader) => {
                 let Some(window) = &self.window else { return Ok(()) };
                 let taken = self.progress() - window.taken_before;
@@ -849,26 +898,6 @@ impl Connection {
 }
 
 // --- Helpers of the protocol ----------------------------------------------------------------------
-
-/// A task's reply, or its error.
-type TaskResult = std::result::Result<Vec<u8>, Vec<u8>>;
-
-fn burn(ms: u64) -> Vec<u8> {
-    // The thread's own CPU time: time in which another process ran does not count.
-    let used = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-    };
-    let end = used() + Duration::from_millis(ms);
-    while used() < end {
-        std::hint::spin_loop();
-    }
-    format!("burned {ms}").into_bytes()
-}
-
-fn hexadecimal(digest: &[u8]) -> Vec<u8> {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes()
-}
 
 fn trim_start(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|&byte| byte != b' ').unwrap_or(bytes.len());
@@ -914,16 +943,16 @@ struct Stats {
 }
 
 impl Stats {
-    fn figures(&self, started: Instant, mechanism: Mechanism) -> String {
+    fn figures(&self, turn: &Turn) -> String {
         let mut text = format!(
             "STAT pid {}\r\nSTAT uptime {}\r\nSTAT version {}\r\nSTAT mechanism {}\r\n",
             process::id(),
-            started.elapsed().as_secs(),
+            turn.started.elapsed().as_secs(),
             env!("CARGO_PKG_VERSION"),
-            mechanism.name(),
+            turn.mechanism.name(),
         );
-        for (name, value) in [
-            ("threads", 1),
+        let own = [
+            ("threads", 1 + turn.pool.as_ref().map_or(0, Pool::threads)),
             ("curr_connections", self.curr_connections),
             ("total_connections", self.total_connections),
             ("rejected_connections", self.rejected_connections),
@@ -937,7 +966,9 @@ impl Stats {
             ("timeouts", self.timeouts),
             ("reads_paused", self.reads_paused),
             ("slow_reader_disconnects", self.slow_reader_disconnects),
-        ] {
+        ];
+        let of_tasks = turn.pool.as_ref().map(Pool::figures);
+        for (name, value) in own.into_iter().chain(of_tasks.into_iter().flatten()) {
             text += &format!("STAT {name} {value}\r\n");
         }
         text + "END\r\n"
@@ -1140,9 +1171,13 @@ impl Server {
             flag::register_conditional_default(SIGPIPE, Arc::new(AtomicBool::new(true)))?;
         }
         let epoll = match mechanism {
-            Mechanism::Epoll => Some(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?),
+            Mechanism::Epoll | Mechanism::Handoff => {
+                Some(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)
+            }
             Mechanism::Select | Mechanism::Poll => None,
         };
+        let with_pool = mechanism == Mechanism::Handoff;
+        let pool = with_pool.then(|| Pool::start(&options)).transpose()?;
         let listener = open_listener(&options)
             .with_context(|| format!("cannot listen on {}", endpoint(&options)))?;
         let address = listener.local_addr()?;
@@ -1174,12 +1209,16 @@ impl Server {
                 options,
                 stats: Stats::default(),
                 scratch: vec![0; READ_SHARE],
+                pool,
             },
             mistaken: Mistaken::default(),
         };
         if let Some(epoll) = &server.epoll {
             let fd = server.signals.pipe.as_raw_fd();
             epoll.add(&server.signals.pipe, registration(fd, READ))?;
+            if let Some(pool) = &server.turn.pool {
+                epoll.add(pool.wakeup(), registration(pool.wakeup().as_raw_fd(), READ))?;
+            }
         }
         // Only now: whoever reads this line may connect, or send a signal.
         // BUG ready-line-not-flushed: the ready line is written to a buffered standard output and
@@ -1209,11 +1248,11 @@ impl Server {
                 }
                 self.begin_drain(signalled_at)?;
             }
-            if self
-                .drain_until
-                .is_some_and(|until| self.connections.is_empty() || until <= Instant::now())
+            if let Some(until) = self.drain_until
+                && (self.connections.is_empty() || until <= Instant::now())
             {
                 info!(given_up = self.connections.len(), "drained");
+                self.turn.pool.into_iter().for_each(|pool| pool.finish(until));
                 return Ok(());
             }
             let ready = self.wait()?;
@@ -1297,6 +1336,7 @@ impl Server {
     fn dispatch(&mut self, ready: &[Ready]) -> Result<()> {
         let signals = self.signals.pipe.as_raw_fd();
         let listener = self.listener.as_ref().map(AsRawFd::as_raw_fd);
+        let wakeup = self.turn.pool.as_ref().map(|pool| pool.wakeup().as_raw_fd());
         let mut newcomers = false;
         let again: Vec<Ready> = self.again.iter().map(|fd| (*fd, NOTHING)).collect();
         for &(fd, interest) in ready.iter().chain(&again) {
@@ -1304,6 +1344,8 @@ impl Server {
                 self.signals.clear()?;
             } else if Some(fd) == listener {
                 newcomers = true;
+            } else if Some(fd) == wakeup {
+                self.take_completions()?;
             } else {
                 self.visit(fd, |conn, turn| conn.serve(interest, READ_SHARE, turn));
             }
@@ -1320,6 +1362,15 @@ impl Server {
         // chapter Event Loops, Explicit Lifetimes).
         if bug(Bug::LateCleanUpHitsNewcomer) {
             mem::take(&mut self.mistaken.to_clean_up).into_iter().for_each(|fd| self.remove(fd));
+        }
+        Ok(())
+    }
+
+    /// Brings what the workers have done to those who wait for it.
+    fn take_completions(&mut self) -> Result<()> {
+        let Some(pool) = &mut self.turn.pool else { return Ok(()) };
+        for Completion { id, fd, outcome } in pool.take_completions()? {
+            self.visit(fd, |conn, turn| conn.end_task(id, &outcome, turn));
         }
         Ok(())
     }
@@ -1367,7 +1418,7 @@ impl Server {
             }
             return;
         }
-        if conn.has_more && !conn.paused {
+        if conn.has_more && !conn.paused && conn.state.takes_requests() {
             self.again.insert(fd);
         } else {
             self.again.remove(&fd);
@@ -1412,6 +1463,9 @@ impl Server {
             self.turn.stats.curr_connections -= 1;
         }
         self.turn.stats.bytes_queued -= conn.queued() as u64;
+        if let (Some(pool), Some(id)) = (&mut self.turn.pool, conn.task) {
+            pool.cancel(id);
+        }
         self.again.remove(&fd);
         // BUG timer-survives-its-client: closing a connection does not cancel its timer; it strikes
         // whoever has the descriptor's number by then (the chapter Event Loops, Explicit
