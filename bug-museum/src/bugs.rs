@@ -38,7 +38,7 @@ impl Mechanism {
 }
 
 /// The mistakes. What is wrong with each is told by [`Bug::exhibit`], and shown at its mark in
-/// `server.rs`.
+/// `server.rs` or `pool.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bug {
     // The wait call: select,
@@ -129,6 +129,47 @@ pub(crate) enum Bug {
     SigtermKeepsAccepting,
     SigtermWaitsForIdleClients,
     SecondSignalWaits,
+    // The hand-off: who works,
+    CpuWorkOnTheLoop,
+    WorkersStartedPerRequest,
+    PanicShrinksThePool,
+    TaskErrorSwallowed,
+    QueueLockedWhileWorking,
+    WorkerSendsOnTheSocket,
+    // how results come back,
+    EventfdNeverRead,
+    EventfdBlocks,
+    EventfdNotCloseOnExec,
+    ResultsPolledFor,
+    WakeupLost,
+    WakeupOnlyWhenListWasNotEmpty,
+    OneResultPerWakeup,
+    CompletionListUnprotected,
+    ResultsOutOfOrder,
+    ResultToTheFdsNewOwner,
+    HalfCloseDropsTheResult,
+    HangUpIgnoredWhileProcessing,
+    BlockingSendOnTheLoop,
+    // a full queue,
+    UnboundedTaskQueue,
+    BlockingPushOnTheLoop,
+    HeldRequestsLost,
+    WaitModeSheds,
+    ShedModeWaits,
+    HeldServedLastInFirstOut,
+    TaskQueueIsAStack,
+    NewcomerOvertakesHeld,
+    KeepsReadingFromWaitingClients,
+    // clocks, figures and the end.
+    TaskClockIgnored,
+    TimeOutToldByTheWorker,
+    LateResultDelivered,
+    IdleClockStrikesWhileProcessing,
+    RunningTasksCountedAsQueued,
+    FailuresNotCountedAsDone,
+    DrainDropsQueuedTasks,
+    DrainWaitsForABurningWorker,
+    ShutdownWakesOnlyOneWorker,
 }
 
 static SWITCHED_ON: OnceLock<Bug> = OnceLock::new();
@@ -144,7 +185,7 @@ pub(crate) fn bug(bug: Bug) -> bool {
 }
 
 impl Bug {
-    /// Its name on the command line, and at its mark in `server.rs`.
+    /// Its name on the command line, and at its mark in the source.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! The catalogue: for each mistake, its texts and the cases of the harness that notice it.
 //!
-//! The texts stand at the marks in `server.rs` and nowhere else, so that `--list` and the source
-//! can't differ.
+//! The texts stand at the marks in the source and nowhere else, so that `--list` and the source can't
+//! differ.
 
 use crate::bugs::{Bug, Mechanism};
 use anyhow::Result;
@@ -42,6 +42,13 @@ const fn poll(caught_by: &'static [&'static str], also: &'static [&'static str])
 const fn epoll(caught_by: &'static [&'static str], also: &'static [&'static str]) -> Row {
     (Mechanism::Epoll, caught_by, also)
 }
+
+const fn handoff(caught_by: &'static [&'static str], also: &'static [&'static str]) -> Row {
+    (Mechanism::Handoff, caught_by, also)
+}
+
+/// Where the mistakes are made.
+const SOURCES: [&str; 2] = [include_str!("server.rs"), include_str!("pool.rs")];
 
 impl Bug {
     /// What the catalogue says of it.
@@ -144,13 +151,55 @@ impl Bug {
             Self::SigtermKeepsAccepting => select(&["SD09"], &["SD10", "SD15", "SD16", "SD18"]),
             Self::SigtermWaitsForIdleClients => select(&["SD04"], &["BU06", "SD05", "SD11", "SD18"]),
             Self::SecondSignalWaits => select(&["SD15", "SD17"], &["SD16"]),
+            // The hand-off: who works,
+            Self::CpuWorkOnTheLoop => handoff(&["HO04", "HO03"], &["*"]),
+            Self::WorkersStartedPerRequest => handoff(&["WK01"], &["*"]),
+            Self::PanicShrinksThePool => handoff(&["WK02"], &["*"]),
+            Self::TaskErrorSwallowed => handoff(&["HO02"], &["*"]),
+            Self::QueueLockedWhileWorking => handoff(&["WK03"], &["*"]),
+            Self::WorkerSendsOnTheSocket => handoff(&["HO06"], &["*"]),
+            // how results come back,
+            Self::EventfdNeverRead => handoff(&["HO09"], &["*"]),
+            Self::EventfdBlocks => handoff(&["HO08"], &["*"]),
+            Self::EventfdNotCloseOnExec => handoff(&["HO08"], &["*"]),
+            Self::ResultsPolledFor => handoff(&["WK06", "ME06"], &["*"]),
+            Self::WakeupLost => handoff(&["HO02"], &["*"]),
+            Self::WakeupOnlyWhenListWasNotEmpty => handoff(&["HO01"], &["*"]),
+            Self::OneResultPerWakeup => handoff(&["HO14"], &["*"]),
+            Self::CompletionListUnprotected => handoff(&["HO02"], &["*"]),
+            Self::ResultsOutOfOrder => handoff(&["HO07"], &["*"]),
+            Self::ResultToTheFdsNewOwner => handoff(&["HO11"], &["*"]),
+            Self::HalfCloseDropsTheResult => handoff(&["HO12"], &["*"]),
+            Self::HangUpIgnoredWhileProcessing => handoff(&["HO10"], &["*"]),
+            Self::BlockingSendOnTheLoop => handoff(&["HO06"], &["*"]),
+            // a full queue,
+            Self::UnboundedTaskQueue => handoff(&["FQ02"], &["*"]),
+            Self::BlockingPushOnTheLoop => handoff(&["FQ02"], &["*"]),
+            Self::HeldRequestsLost => handoff(&["FQ01"], &["*"]),
+            Self::WaitModeSheds => handoff(&["FQ01"], &["*"]),
+            Self::ShedModeWaits => handoff(&["FQ06"], &["*"]),
+            Self::HeldServedLastInFirstOut => handoff(&["FQ04"], &["*"]),
+            Self::TaskQueueIsAStack => handoff(&["FQ04"], &["*"]),
+            Self::NewcomerOvertakesHeld => handoff(&["FQ04"], &["*"]),
+            Self::KeepsReadingFromWaitingClients => handoff(&["FQ03"], &["*"]),
+            // clocks, figures and the end.
+            Self::TaskClockIgnored => handoff(&["TT01"], &["*"]),
+            Self::TimeOutToldByTheWorker => handoff(&["TT01"], &["*"]),
+            Self::LateResultDelivered => handoff(&["TT02"], &["*"]),
+            Self::IdleClockStrikesWhileProcessing => handoff(&["FQ10"], &["*"]),
+            Self::RunningTasksCountedAsQueued => handoff(&["WK03"], &["*"]),
+            Self::FailuresNotCountedAsDone => handoff(&["WK05"], &["*"]),
+            Self::DrainDropsQueuedTasks => handoff(&["DR01"], &["*"]),
+            Self::DrainWaitsForABurningWorker => handoff(&["DR02"], &["*"]),
+            Self::ShutdownWakesOnlyOneWorker => handoff(&["DR04"], &["*"]),
         }
     }
 }
 
 /// Mistake, symptom and who warns, from the mark `// BUG name: mistake; symptom (who warns).`
 fn texts(name: &str) -> Option<[String; 3]> {
-    let (_, behind_name) = include_str!("server.rs").split_once(&format!("// BUG {name}: "))?;
+    let mark = format!("// BUG {name}: ");
+    let (_, behind_name) = SOURCES.iter().find_map(|source| source.split_once(&mark))?;
     // A mark takes as many lines as it needs, to the full stop behind its last bracket.
     let (text, _) = behind_name.split_once(").\n")?;
     let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "//").collect();
@@ -163,8 +212,9 @@ fn texts(name: &str) -> Option<[String; 3]> {
 /// The catalogue for a reader.
 pub(crate) fn as_text() -> String {
     let mut text = String::from(
-        "Day 1's quest is \"Event Loop State Model\", day 2's is \"First Multi-Client Loop\"; the \
-         rest are\nthe texts read beside them, the pages under notes/, and manual pages.\n",
+        "Day 1's quest is \"Event Loop State Model\", day 2's is \"First Multi-Client Loop\", the \
+         hand-off\nlesson is week 5's \"IO-to-CPU Handoff\"; the rest are the texts read beside them, the \
+         pages\nunder notes/, and manual pages.\n",
     );
     for exhibit in Bug::all().map(Bug::exhibit) {
         text += &format!(
@@ -193,8 +243,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_marked_where_it_is_made_and_every_mark_is_a_mistake() {
-        let source = include_str!("server.rs");
-        let marks = source.lines().filter_map(|line| line.trim().strip_prefix("// BUG "));
+        let lines = SOURCES.iter().flat_map(|source| source.lines());
+        let marks = lines.filter_map(|line| line.trim().strip_prefix("// BUG "));
         let marked: BTreeSet<&str> =
             marks.map(|mark| mark.split_once(": ").expect("a colon behind the name").0).collect();
         let names: Vec<String> = Bug::all().map(Bug::name).collect();
@@ -203,7 +253,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_made_within_a_few_lines_of_its_mark() {
-        let lines: Vec<&str> = include_str!("server.rs").lines().collect();
+        let lines: Vec<&str> = SOURCES.iter().flat_map(|source| source.lines()).collect();
         for bug in Bug::all() {
             let (mark, branch) = (format!("// BUG {}: ", bug.name()), format!("bug(Bug::{bug:?})"));
             let at = lines.iter().position(|line| line.contains(&mark)).expect("a mark");

@@ -153,6 +153,8 @@ struct Connection {
     /// What it waits for while PROCESSING, and when it no longer does.
     task: Option<TaskId>,
     task_due: Option<Instant>,
+    /// Tasks whose results only a mistake takes.
+    others: BTreeSet<TaskId>,
     /// Replies may wait, here or in the kernel: from `sample_at` on ask what the client has taken.
     unconfirmed: bool,
     sample_at: Instant,
@@ -191,6 +193,7 @@ impl Connection {
             request_started: None,
             task: None,
             task_due: None,
+            others: BTreeSet::new(),
             unconfirmed: false,
             sample_at: now,
             handed_over: 0,
@@ -222,8 +225,11 @@ impl Connection {
             // Read and thrown away: a client that sends all before it reads must not get stuck.
             State::Flushing => !self.input_ended,
             State::Lingering => !self.end_of_input,
-            // A hang-up is reported all the same.
-            State::Processing | State::Closed => false,
+            // BUG keeps-reading-from-waiting-clients: input is read on while a task is under way; who
+            // pipelines faster than the workers work fills the memory (notes/protocol.md section 2,
+            // --when-full).
+            State::Processing => bug(Bug::KeepsReadingFromWaitingClients) && !self.input_ended,
+            State::Closed => false,
         };
         // BUG write-set-always-armed: every connection is watched for writability, also with
         // nothing to write; an idle socket is always writable, so the wait call returns at once,
@@ -237,7 +243,11 @@ impl Connection {
         if ready.write {
             self.flush(turn)?;
         }
-        if ready.read && self.state == State::Processing {
+        let unasked = ready.read && self.state == State::Processing && !self.interest().read;
+        // BUG hang-up-ignored-while-processing: a hang-up that comes while a task runs is passed over;
+        // epoll reports it again at once, and the descriptor is not given back before the task is done
+        // (epoll_ctl(2), EPOLLHUP).
+        if unasked && !bug(Bug::HangUpIgnoredWhileProcessing) {
             // No input was asked for, so this is the end of the client.
             let error = self.socket.take_error()?;
             return Err(error.unwrap_or_else(|| ErrorKind::ConnectionReset.into()));
@@ -560,11 +570,26 @@ impl Connection {
 
     /// Hands a task to the pool, or runs it here and now.
     fn run_task(&mut self, task: Task, turn: &mut Turn) {
-        if let Some(pool) = &mut turn.pool {
+        // BUG cpu-work-on-the-loop: the workers are started, and the loop runs the tasks itself; while
+        // one client's task runs all others wait (the hand-off lesson, Done when).
+        if let Some(pool) = &mut turn.pool
+            && !bug(Bug::CpuWorkOnTheLoop)
+        {
             match pool.submit(self.fd, task) {
+                // BUG results-out-of-order: requests behind a task are answered while it runs, and
+                // results are sent as they come; a client that pipelines takes one reply for another
+                // (notes/protocol.md section 1: in the order of the requests).
+                Some(id) if bug(Bug::ResultsOutOfOrder) => {
+                    self.others.insert(id);
+                }
                 Some(id) => {
                     self.task = Some(id);
-                    self.task_due = turn.options.task_timeout.map(|limit| turn.now + limit);
+                    // BUG task-clock-ignored: --task-timeout is parsed, and no clock runs; a client
+                    // waits for a long task as long as it takes (notes/protocol.md section 2,
+                    // --task-timeout).
+                    let clock = !bug(Bug::TaskClockIgnored) && !bug(Bug::TimeOutToldByTheWorker);
+                    let limit = turn.options.task_timeout.filter(|_| clock);
+                    self.task_due = limit.map(|limit| turn.now + limit);
                     self.enter(State::Processing);
                 }
                 None => self.queue(&[b"SERVER_ERROR busy\r\n"], turn),
@@ -588,8 +613,16 @@ impl Connection {
 
     /// A worker has done a task of this connection, or of one that had its descriptor before.
     fn end_task(&mut self, id: TaskId, outcome: &Outcome, turn: &mut Turn) -> io::Result<()> {
-        if self.task == Some(id) {
-            self.go_on(&outcome.reply(), turn)?;
+        let reply = if bug(Bug::WorkerSendsOnTheSocket) { Vec::new() } else { outcome.reply() };
+        // BUG result-to-the-fds-new-owner: a result is addressed by its descriptor; when its client
+        // has left it goes to the next one that got the number (the chapter Event Loops, Explicit
+        // Lifetimes).
+        let by_number = bug(Bug::ResultToTheFdsNewOwner) && self.state.keeps_input();
+        if self.task == Some(id) || by_number {
+            self.go_on(&reply, turn)?;
+        } else if self.others.remove(&id) {
+            self.queue(&[&reply], turn);
+            self.serve(NOTHING, 0, turn)?;
         }
         Ok(())
     }
@@ -601,6 +634,12 @@ impl Connection {
         self.last_read = turn.now;
         self.enter(State::ReadingHeader);
         self.queue(&[reply], turn);
+        // BUG blocking-send-on-the-loop: a result is sent until all of it is out; a client that does
+        // not read stops the loop, and with it everybody (the hand-off lesson, Common mistakes).
+        while bug(Bug::BlockingSendOnTheLoop) && self.queued() > 0 {
+            poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE)?;
+            self.flush(turn)?;
+        }
         self.serve(NOTHING, 0, turn)
     }
 
@@ -716,7 +755,8 @@ impl Connection {
 
     /// Moves a connection that has nothing left to do towards its end.
     fn finish(&mut self, turn: &mut Turn) -> io::Result<()> {
-        if self.state.takes_requests() && self.input_ended && !self.has_more {
+        let answered = self.others.is_empty();
+        if self.state.takes_requests() && self.input_ended && !self.has_more && answered {
             // An incomplete request is dropped.
             self.stop_reading();
         }
@@ -815,7 +855,12 @@ impl Connection {
             None
         } else if self.unconfirmed {
             Some((self.taken_at + options.idle_timeout, Overdue::StalledReader))
-        } else if self.has_more || self.state == State::Processing {
+        // BUG idle-clock-strikes-while-processing: the idle clock runs on while a task does; the client
+        // of a long task is closed for waiting (notes/protocol.md section 1: a request that is worked
+        // on is not idle).
+        } else if self.has_more
+            || self.state == State::Processing && !bug(Bug::IdleClockStrikesWhileProcessing)
+        {
             None
         } else {
             Some((self.last_read.max(self.taken_at) + options.idle_timeout, Overdue::Idle))
@@ -860,6 +905,12 @@ impl Connection {
                 if let (Some(pool), Some(id)) = (&mut turn.pool, self.task) {
                     pool.cancel(id);
                     pool.tasks_timed_out += 1;
+                    // BUG late-result-delivered: a task that has timed out is still waited for; its
+                    // result comes as one reply too many, and from then on each reply is taken for
+                    // another (notes/protocol.md section 2, --task-timeout).
+                    if bug(Bug::LateResultDelivered) {
+                        self.others.insert(id);
+                    }
                 }
                 return self.go_on(b"SERVER_ERROR task timed out\r\n", turn);
             }
@@ -1082,12 +1133,14 @@ fn wait_with_epoll(epoll: &Epoll, timeout: Option<Duration>) -> nix::Result<Vec<
     let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
         EpollTimeout::try_from(milliseconds(timeout)).unwrap_or(EpollTimeout::MAX)
     });
+    // A client that has half-closed, where that is asked for.
+    let hung_up = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP | EpollFlags::EPOLLRDHUP;
     let mut events = [EpollEvent::empty(); 1024];
     let count = epoll.wait(&mut events, timeout)?;
     let mut ready = Vec::new();
     for event in &events[..count] {
         let flags = event.events();
-        let failed = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+        let failed = flags.intersects(hung_up);
         let interest = Interest {
             read: failed || flags.contains(EpollFlags::EPOLLIN),
             write: failed || flags.contains(EpollFlags::EPOLLOUT),
@@ -1117,6 +1170,11 @@ fn registration_of(conn: &Connection, interest: Interest) -> EpollEvent {
     // event of a connection is its last: a second request is never read (epoll_ctl(2),
     // EPOLLONESHOT).
     flags.set(EpollFlags::EPOLLONESHOT, bug(Bug::EpollOneShotNotRearmed));
+    // BUG half-close-drops-the-result: while a task runs EPOLLRDHUP is watched for, and taken for the end
+    // of the client; who sends all and shuts down its side gets no result (notes/protocol.md section 1,
+    // half-close).
+    let gone = bug(Bug::HalfCloseDropsTheResult) && conn.state == State::Processing;
+    flags.set(EpollFlags::EPOLLRDHUP, gone);
     EpollEvent::new(flags, event.data())
 }
 
@@ -1322,6 +1380,12 @@ impl Server {
         if !self.again.is_empty() || bug(Bug::ZeroTimeout) {
             return Some(Duration::ZERO);
         }
+        // BUG results-polled-for: no worker wakes the loop, which looks for results every 10 ms; each
+        // result waits for that, and a server with nothing to do is never at rest (the hand-off lesson,
+        // Warmup).
+        if bug(Bug::ResultsPolledFor) {
+            return Some(Duration::from_millis(10));
+        }
         // BUG time-outs-only-on-activity: the wait call waits without a deadline; while nobody
         // sends anything nobody is timed out either (the chapter Event Loops, Timers).
         if bug(Bug::TimeOutsOnlyOnActivity) {
@@ -1353,6 +1417,9 @@ impl Server {
                 // The kernel reports the others again.
                 return Ok(());
             }
+        }
+        if bug(Bug::ResultsPolledFor) {
+            self.take_completions()?;
         }
         if newcomers {
             self.accept()?;
@@ -1665,6 +1732,11 @@ impl Server {
         // it, and are cut off at its end (notes/protocol.md section 2, SIGTERM).
         if !bug(Bug::SigtermKeepsAccepting) {
             self.listener = None;
+        }
+        // BUG drain-drops-queued-tasks: the signal empties the task queue; clients whose requests had
+        // arrived are not answered (notes/protocol.md section 2, SIGTERM).
+        if bug(Bug::DrainDropsQueuedTasks) {
+            self.turn.pool.as_mut().map(Pool::drop_queued);
         }
         self.accept_after = None;
         self.find_max_fd();

@@ -1,10 +1,13 @@
-//! Four things that the system can do and that no safe wrapper offers. None of them is the subject
+//! Five things that the system can do and that no safe wrapper offers. None of them is the subject
 //! of this server; `server.rs` calls them and says why.
-#![expect(unsafe_code, reason = "ioctl(2), mallopt(3) and signal handlers have no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "ioctl(2), mallopt(3), signal handlers and numbers for sockets have no safe wrapper"
+)]
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +33,16 @@ fn queued(socket: &impl AsFd, request: libc::Ioctl) -> usize {
     let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), request, &raw mut count) };
     // A socket that cannot say has failed, which the next recv or send reports.
     if result == -1 { 0 } else { usize::try_from(count).unwrap_or(0) }
+}
+
+/// Sends once to whatever has this number by now, as a thread does that was given a bare descriptor.
+/// What the socket does not take is lost.
+pub(crate) fn send_to_number(fd: RawFd, bytes: &[u8]) {
+    // SAFETY: the kernel reads that many bytes of a live slice and nothing else. It looks the number
+    // up itself, and refuses one that is closed or no socket's.
+    unsafe {
+        libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL);
+    }
 }
 
 /// Large buffers go back to the system when they are freed. By default glibc raises the size from

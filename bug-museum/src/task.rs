@@ -16,7 +16,7 @@ pub(crate) enum Task {
 }
 
 /// What came of a task. Whatever goes wrong in it is an answer to its own client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Done(Vec<u8>),
     Failed(Vec<u8>),
