@@ -38,7 +38,7 @@ impl Mechanism {
 }
 
 /// The mistakes. What is wrong with each is told by [`Bug::exhibit`], and shown at its mark in
-/// `server.rs` or `pool.rs`.
+/// `server.rs`, `pool.rs` or `worker.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bug {
     // The wait call: select,
@@ -158,7 +158,7 @@ pub(crate) enum Bug {
     ShedModeWaits,
     HeldServedLastInFirstOut,
     TaskQueueIsAStack,
-    NewcomerOvertakesHeld,
+    HeldServedByDescriptor,
     KeepsReadingFromWaitingClients,
     // clocks, figures and the end.
     TaskClockIgnored,

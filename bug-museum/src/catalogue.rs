@@ -48,7 +48,8 @@ const fn handoff(caught_by: &'static [&'static str], also: &'static [&'static st
 }
 
 /// Where the mistakes are made.
-const SOURCES: [&str; 2] = [include_str!("server.rs"), include_str!("pool.rs")];
+const SOURCES: [&str; 3] =
+    [include_str!("server.rs"), include_str!("pool.rs"), include_str!("worker.rs")];
 
 impl Bug {
     /// What the catalogue says of it.
@@ -180,7 +181,7 @@ impl Bug {
             Self::ShedModeWaits => handoff(&["FQ06"], &["*"]),
             Self::HeldServedLastInFirstOut => handoff(&["FQ04"], &["*"]),
             Self::TaskQueueIsAStack => handoff(&["FQ04"], &["*"]),
-            Self::NewcomerOvertakesHeld => handoff(&["FQ04"], &["*"]),
+            Self::HeldServedByDescriptor => handoff(&["FQ04"], &["*"]),
             Self::KeepsReadingFromWaitingClients => handoff(&["FQ03"], &["*"]),
             // clocks, figures and the end.
             Self::TaskClockIgnored => handoff(&["TT01"], &["*"]),

@@ -19,8 +19,9 @@
 //! To read it: start with the comment on top of `server.rs`. Each mistake is a branch at the line
 //! where a learner would make it, under a mark `// BUG name: mistake; symptom (who warns)`. The
 //! right code is the other branch, and reading only that gives the correct server. `task.rs` is the CPU
-//! work, `pool.rs` the worker threads that do it under `--mechanism handoff`. `catalogue.rs` tells the
-//! same as `--list`; `sys.rs` holds what needs `unsafe`, and is not the subject.
+//! work; under `--mechanism handoff` the threads of `worker.rs` do it, and `pool.rs` is how the loop
+//! deals with them. `catalogue.rs` tells the same as `--list`; `sys.rs` holds what needs `unsafe`, and
+//! is not the subject.
 
 mod bugs;
 mod catalogue;
@@ -29,6 +30,7 @@ mod pool;
 mod server;
 mod sys;
 mod task;
+mod worker;
 
 use anyhow::Result;
 use options::Options;

@@ -13,9 +13,10 @@
 
 use crate::bugs::{Bug, Mechanism, bug};
 use crate::options::Options;
-use crate::pool::{Completion, Pool, TaskId};
+use crate::pool::Pool;
 use crate::sys::{self, Signals};
 use crate::task::{Outcome, Task};
+use crate::worker::{Completion, TaskId};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

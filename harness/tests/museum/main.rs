@@ -27,6 +27,8 @@ const THREADS: usize = 8;
 
 /// Quick cases, each of another group. A bug that does not name them must not disturb them.
 const CONTROL: [&str; 8] = ["PR01", "ER01", "FR01", "FD04", "CM01", "SD04", "BU01", "CL01"];
+/// The same with a pool of workers.
+const POOL_CONTROL: [&str; 8] = ["PR01", "FR01", "FD04", "SD04", "HO01", "WK05", "FQ02", "DR03"];
 
 /// How often a case that did not end as expected is run again.
 const TRIES_MORE: u32 = 3;
@@ -43,6 +45,10 @@ const WAIT_GROUPS: [&str; 9] = [
     "poll/",
     "epoll/",
 ];
+
+/// Groups in which a mistake around the workers would show.
+const POOL_GROUPS: [&str; 6] =
+    ["mechanism/", "handoff/", "workers/", "full_queue/", "task_timeout/", "task_drain/"];
 
 /// The museum, opened by the first test that runs, so that listing builds nothing.
 type Door = OnceLock<Result<Museum, String>>;
@@ -86,14 +92,18 @@ fn trial(
     })
 }
 
-/// Every case on select; on the others those of the groups in which the wait call may show. All of them on
-/// all three is what `harness museum` runs.
+/// Every case on select; on the others those of the groups in which the wait call or the workers may show.
+/// All of them on all four is what `harness museum` runs.
 fn is_run_on(case: &Case, rung: Rung) -> bool {
     // A plain server looks at every client's clock in each turn: next to thousands of idle ones that is
     // near the limit, and on a busy machine at times beyond it.
     let idle_cost = case.id == "EP07";
-    let shows_there = WAIT_GROUPS.iter().any(|group| case.path.starts_with(group));
-    rung == Rung::Day3 || (shows_there && !idle_cost)
+    let is_of = |groups: &[&str]| groups.iter().any(|group| case.path.starts_with(group));
+    match rung {
+        Rung::Day2 | Rung::Day3 => true,
+        Rung::Day4 | Rung::W04 => is_of(&WAIT_GROUPS) && !idle_cost,
+        Rung::W05 => is_of(&POOL_GROUPS),
+    }
 }
 
 /// The server without a bug keeps the rule.
@@ -116,7 +126,8 @@ fn is_caught(museum: &Museum, bug: &Bug) -> Result<()> {
             *report = judge(&cases_named([report.id])).remove(0);
         }
     };
-    let control = CONTROL.into_iter().filter(|id| !bug.may_fail(id) && !bug.is_caught_by(id));
+    let control = if bug.rung == Rung::W05 { POOL_CONTROL } else { CONTROL };
+    let control = control.into_iter().filter(|id| !bug.may_fail(id) && !bug.is_caught_by(id));
     let chosen = cases_named(bug.caught_by.iter().map(String::as_str).chain(control));
     let mut reports = judge(&chosen);
     for report in reports.iter_mut().filter(|report| bug.is_caught_by(report.id)) {
