@@ -157,8 +157,8 @@ pub(crate) enum Bug {
     WaitModeSheds,
     ShedModeWaits,
     HeldServedLastInFirstOut,
-    TaskQueueIsAStack,
     HeldServedByDescriptor,
+    TaskQueueIsAStack,
     KeepsReadingFromWaitingClients,
     // clocks, figures and the end.
     TaskClockIgnored,

@@ -134,7 +134,7 @@ impl Shared {
             let read = completions.clone();
             drop(completions);
             // What another worker writes in this time is overwritten.
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(20));
             completions = lock(&self.completions);
             *completions = read;
         }

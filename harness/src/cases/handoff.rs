@@ -24,8 +24,9 @@ pub const CASES: &[Case] = &[
         .timeout_s(30)
         .rule("ten clients that ask for `compute` at once and half-close get their results", W05)
         .hint(
-            "push each task to the queue, go back to the wait call, and send the result when a \
-             worker has put it into the completion list and written to the eventfd",
+            "push each task to the queue and go back to the wait call. A worker puts the result into \
+             the completion list, under its lock, and wakes the loop by the eventfd; the loop reads \
+             that, takes the whole list, and sends",
         ),
     Case::new("HO02", "handoff/thirty_clients_each_its_own_answer", Rung::W05, answers::thirty)
         .needs(RESTART)
@@ -74,7 +75,7 @@ pub const CASES: &[Case] = &[
         .rule("a result goes behind the replies that are still queued for its client", FINE_PRINT)
         .hint(
             "a worker must not call send: hand the result to the loop, which appends it to the \
-             connection's write queue",
+             connection's write queue, and waits for no socket: what send does not take stays there",
         ),
     Case::new("HO07", "handoff/pipelined_requests_keep_their_order", Rung::W05, answers::in_order)
         .timeout_s(120)
@@ -136,6 +137,7 @@ pub const CASES: &[Case] = &[
         .rule("results that are ready at the same time all reach their clients", W05)
         .hint(
             "one wake-up may stand for many results (eventfd counts, and writes are saved while \
-             the list is not empty): swap out the whole list, not one result for each wake-up",
+             the list is not empty): read the eventfd first, then swap out the whole list, not one \
+             result for each wake-up",
         ),
 ];

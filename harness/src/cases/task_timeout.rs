@@ -47,6 +47,8 @@ fn told(judge: &Judge) -> CaseResult {
     let watcher = Watcher::new(&server)?;
     let asked_at = Instant::now();
     let mut busy = Busy::keep(judge, server, watcher, 1, ENDLESS)?;
+    let expected = "an answer while the task runs";
+    judge.wait_until(expected, LATEST, || Ok(!busy.burns[0].received().is_empty()))?;
     busy.burns[0].expect(TIMED_OUT)?;
     let waited = asked_at.elapsed();
     judge.ensure(waited >= not_early(TIMEOUT), "the time-out after 500 ms", || {

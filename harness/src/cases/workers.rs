@@ -100,6 +100,9 @@ fn survive(judge: &Judge) -> CaseResult {
     const WORKERS: usize = 2;
     let server = judge.server(&["--workers", "2"])?;
     let mut clients = patient_clients(&server, 12)?;
+    clients[0].ask("panic first\r\n", "SERVER_ERROR task panicked: first\r\n")?;
+    clients[0].ask("compute x\r\n", computed(b"x"))?;
+    threads_are(judge, &server, 1 + WORKERS, "after a panic")?;
     for round in 1..=3 {
         let dialogue = |number: usize| match number % 3 {
             0 => (
@@ -117,7 +120,7 @@ fn survive(judge: &Judge) -> CaseResult {
         numbered.try_for_each(|(number, client)| client.expect(dialogue(number).1))?;
     }
     clients.iter_mut().try_for_each(|client| client.ask("compute x\r\n", computed(b"x")))?;
-    threads_are(judge, &server, 1 + WORKERS, "after 24 panics and 12 failures")?;
+    threads_are(judge, &server, 1 + WORKERS, "after 25 panics and 12 failures")?;
     drop(clients);
     let threads = Threads::of(judge, &server)?;
     let watcher = Watcher::new(&server)?;

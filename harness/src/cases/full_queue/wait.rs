@@ -56,7 +56,11 @@ pub(super) fn two_hundred(judge: &Judge) -> CaseResult {
 
 pub(super) fn others_go_on(judge: &Judge) -> CaseResult {
     let (mut busy, mut waiting) = Busy::one_worker(judge, FOUR, 20, ENDLESS)?;
-    let mut others = patient_clients(&busy.server, 3)?;
+    let mut others: Vec<Client> = (1..=3)
+        .map(|number| busy.server.connect().named(&format!("other {number}")))
+        .map(|connect| connect.read_limit(PATIENCE / 2).open())
+        .collect::<CaseResult<_>>()?;
+    others.iter_mut().try_for_each(Client::fence)?;
     for (number, client) in (1..).zip(&mut waiting) {
         client.send(task_of(number))?;
     }
@@ -101,6 +105,8 @@ pub(super) fn in_order(judge: &Judge) -> CaseResult {
     const TASK: &str = "burn 30\r\n";
     let two = ["--queue-depth", "2"];
     let (mut busy, mut clients) = Busy::one_worker(judge, &two, CLIENTS + 1, "burn 300\r\n")?;
+    // Who speaks first connected last, so that descriptors don't tell who was first.
+    clients.reverse();
     // The server has read the one before the next one speaks.
     for client in &mut clients[..CLIENTS] {
         busy.send_and_wait(judge, client, TASK)?;
