@@ -166,7 +166,7 @@ impl Bug {
             Self::ResultsPolledFor => handoff(&["WK06", "ME06"], &["BP", "CL18", "DR", "EP", "EX", "FQ", "HO", "ME", "MM", "PO", "SD", "WK"]),
             Self::WakeupLost => handoff(&["HO14"], &["BP", "CL", "DR", "ER", "FA", "FQ", "FR", "HO", "LC", "ME", "MM", "PA", "PR", "RW", "SD", "ST", "TO", "TT", "WK"]),
             Self::WakeupOnlyWhenListWasNotEmpty => handoff(&["HO01"], &["*"]),
-            Self::OneResultPerWakeup => handoff(&["HO01"], &["BP", "CL", "DR", "ER", "FA", "FQ", "FR", "HO", "LC", "ME", "MM", "PA", "PR", "RW", "SD", "ST", "TO", "TT", "WK"]),
+            Self::OneResultPerWakeup => handoff(&["HO14"], &["BP", "CL", "DR", "ER", "FA", "FQ", "FR", "HO", "LC", "ME", "MM", "PA", "PR", "RW", "SD", "ST", "TO", "TT", "WK"]),
             Self::CompletionListUnprotected => handoff(&["HO01"], &["BP", "CL", "DR", "ER", "FA", "FQ", "FR", "HO", "LC", "ME", "MM", "PA", "PR", "RW", "SD", "ST", "TO", "TT", "WK"]),
             Self::ResultsOutOfOrder => handoff(&["HO07"], &["BP", "CL", "DR", "ER", "FA", "FQ", "FR", "HO", "LC", "ME", "MM", "PA", "PR", "RW", "SD", "ST", "TO", "TT", "WK"]),
             Self::ResultToTheFdsNewOwner => handoff(&["HO11"], &["BU", "CL", "DR", "FD", "FQ", "HO", "LC", "TT", "WK"]),
