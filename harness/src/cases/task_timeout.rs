@@ -79,8 +79,15 @@ fn late_result(judge: &Judge) -> CaseResult {
             std::thread::sleep(Duration::from_millis(2100));
             Ok(())
         })?;
-        silent.expect(TIMED_OUT)?;
-        client.expect(TIMED_OUT)?;
+        let heard = [silent.expect_line()? + "\r\n", client.expect_line()? + "\r\n"];
+        let results = [computed(b"late"), b"result: burned 200\r\n".to_vec()];
+        if heard.iter().zip(&results).any(|(line, result)| line.as_bytes() == result) {
+            // On a busy machine a task may be over before the server stands still.
+            continue;
+        }
+        for line in &heard {
+            judge.equal("an answer after 2 s", TIMED_OUT, line.as_str())?;
+        }
         // Both late results come while this one is waited for, unless it is late as well.
         client.send("compute own\r\n")?;
         let line = client.expect_line()? + "\r\n";
@@ -99,7 +106,9 @@ fn late_result(judge: &Judge) -> CaseResult {
             return Ok(());
         }
     }
-    Err(judge.skip(format!("this machine was too slow: all tasks of {ROUNDS} rounds were late")))
+    Err(judge.skip(format!(
+        "this machine was too slow: no task of {ROUNDS} rounds was late, or all were"
+    )))
 }
 
 fn waiting_counts(judge: &Judge) -> CaseResult {
