@@ -43,8 +43,8 @@ impl Pool {
     /// Starts all the workers, once.
     pub(crate) fn start(options: &Options) -> Result<Self> {
         let mut flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        // BUG eventfd-blocks: the eventfd is a blocking one; the loop sleeps in its read as soon as
-        // there is a wake-up less than it believes (notes/protocol.md section 3).
+        // BUG eventfd-blocks: the eventfd is a blocking one; a loop that reads it once more than it was
+        // written to sleeps there, until the next result (notes/protocol.md section 3).
         flags.set(EfdFlags::EFD_NONBLOCK, !bug(Bug::EventfdBlocks));
         // BUG eventfd-not-close-on-exec: the eventfd is not close-on-exec; every program that the
         // server starts inherits it, and can wake the loop (notes/protocol.md section 3).

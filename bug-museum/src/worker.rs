@@ -210,8 +210,8 @@ pub(crate) fn run(shared: &Shared, Job { id, fd, task }: Job) -> bool {
         return false;
     }
     // BUG worker-sends-on-the-socket: the worker sends the result itself; it lands in the middle of
-    // what the loop is sending, a full socket loses it, and so does a client that has left (the
-    // hand-off lesson, Common mistakes).
+    // what the loop is sending, is lost if the socket is full, and goes to whoever has the descriptor
+    // by then (the hand-off lesson, Common mistakes).
     if bug(Bug::WorkerSendsOnTheSocket) {
         sys::send_to_number(fd, &outcome.reply());
     }
