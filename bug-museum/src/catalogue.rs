@@ -89,7 +89,7 @@ impl Bug {
             Self::ListenerBlocks => select(&["FD01"], &["*"]),
             Self::ClientSocketBlocks => select(&["FD01", "ME04", "ME05"], &["*"]),
             Self::NotCloseOnExec => select(&["FD01"], &["FD03"]),
-            Self::BacklogOfOne => select(&["LS05"], &["BU01", "BU06", "BU08", "BU09", "CL17", "EX01", "EX02", "EX03", "EX04", "FD03", "FD06", "FD07", "FD08", "LC06", "LI06", "LS06", "ME07", "ME11", "SD08", "SD19"]),
+            Self::BacklogOfOne => select(&["LS05"], &["BU", "CL", "EX", "FD", "FR", "LC", "LI", "LS06", "ME", "MM", "SD", "ST"]),
             Self::NoReuseaddr => select(&["LS04"], &[]),
             Self::AcceptEmfileSpins => select(&["EX02"], &[]),
             Self::AcceptEmfileIsFatal => select(&["EX01"], &["EX02", "EX03", "EX04"]),

@@ -71,7 +71,7 @@ fn late_result(judge: &Judge) -> CaseResult {
     let mut client = patient_client(&server, "asks again")?;
     let mut silent = patient_client(&server, "says no more")?;
     for _ in 0..ROUNDS {
-        client.send("burn 200\r\n")?;
+        client.send("burn 400\r\n")?;
         silent.send("compute late\r\n")?;
         watcher.wait_for(judge, "the burn to run", "workers_busy", RESULTS, |busy| busy == 1)?;
         // Time passes and no CPU is used: when the server goes on, both are due, and soon done.
@@ -80,7 +80,7 @@ fn late_result(judge: &Judge) -> CaseResult {
             Ok(())
         })?;
         let heard = [silent.expect_line()? + "\r\n", client.expect_line()? + "\r\n"];
-        let results = [computed(b"late"), b"result: burned 200\r\n".to_vec()];
+        let results = [computed(b"late"), b"result: burned 400\r\n".to_vec()];
         if heard.iter().zip(&results).any(|(line, result)| line.as_bytes() == result) {
             // On a busy machine a task may be over before the server stands still.
             continue;
