@@ -59,11 +59,20 @@ pub(super) fn together(judge: &Judge) -> CaseResult {
     for round in 1..=5 {
         let text = |number: usize| format!("{round}/{number}");
         at_once(&server, || {
-            let mut numbered = (1..).zip(&mut clients);
-            numbered.try_for_each(|(n, client)| client.send(format!("compute {}\r\n", text(n))))
+            (1..).zip(&mut clients).try_for_each(|(number, client)| match number % 10 {
+                // So that some results also come just after the list was taken.
+                0 => client.send("burn 1\r\n"),
+                _ => client.send(format!("compute {}\r\n", text(number))),
+            })
         })?;
-        let mut numbered = (1..).zip(&mut clients);
-        numbered.try_for_each(|(n, client)| client.expect(computed(text(n).as_bytes())))?;
+        let (burns, digests): (Vec<_>, Vec<_>) =
+            (1..).zip(&mut clients).partition(|(number, _)| number % 10 == 0);
+        for (number, client) in digests {
+            client.expect(computed(text(number).as_bytes()))?;
+        }
+        for (_, client) in burns {
+            client.expect("result: burned 1\r\n")?;
+        }
     }
     Ok(())
 }
