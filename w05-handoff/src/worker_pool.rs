@@ -2,7 +2,7 @@
 
 use crate::completion_queue::CompletionQueue;
 use crate::sync::thread::{Builder, JoinHandle};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, give_way};
 use crate::task_queue::TaskQueue;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::io;
@@ -26,7 +26,8 @@ pub trait Job: Send + 'static {
 /// A fixed number of threads, `worker-1` and so on. Each pops a job, runs it, pushes the result, and
 /// ends when the queue is closed and empty. A job that panics costs its worker nothing.
 ///
-/// SIGTERM and SIGINT are blocked in the workers, so they reach the thread that started the pool.
+/// Workers give way to the thread that started the pool, in which SIGTERM and SIGINT arrive: they are
+/// nicer, and block these signals.
 ///
 /// A pool that is dropped without [`finish`](Self::finish) closes the queue and does not wait.
 #[derive(Debug)]
@@ -91,6 +92,7 @@ impl<J: Job> WorkerPool<J> {
         let (jobs, results) = (Arc::clone(&self.jobs), Arc::clone(results));
         let member = Member::of(&self.staff);
         let thread = Builder::new().name(format!("worker-{number}")).spawn(move || {
+            give_way();
             if let Err(error) = work(&jobs, &results, &member.0.busy) {
                 lost(error);
             }

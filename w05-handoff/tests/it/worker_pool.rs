@@ -154,6 +154,25 @@ fn a_dropped_pool_ends_its_workers() {
 }
 
 #[test]
+fn workers_give_way_to_the_loop() {
+    /// This thread's niceness (proc_pid_stat(5), field 19; the name in field 2 may hold spaces).
+    fn niceness() -> i32 {
+        let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let behind_the_name = stat.rsplit_once(") ").unwrap().1;
+        behind_the_name.split(' ').nth(19 - 3).unwrap().parse().unwrap()
+    }
+
+    not_for_ever(|| {
+        let before = niceness();
+        let parts = start(1);
+        assert_eq!(niceness(), before, "the loop stays what it was");
+        parts.submit(|| niceness().to_string());
+        let worker: i32 = parts.finish()[0].parse().unwrap();
+        assert!(worker > before, "{worker}");
+    });
+}
+
+#[test]
 fn signals_that_end_the_server_are_not_for_workers() {
     /// A bit for each signal that this thread blocks (proc_pid_status(5)), from that of signal 1 on.
     fn blocked() -> u64 {
