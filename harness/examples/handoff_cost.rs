@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 5;
 /// Exchanges of one connection for one figure.
 const EXCHANGES: usize = 3_000;
-/// Connections that keep a server busy, and how often each of them asks.
+/// Connections that keep a server busy.
 const CLIENTS: usize = 50;
-const ASKS: usize = 200;
 /// How long delays are measured for one figure.
 const SPELL: Duration = Duration::from_secs(3);
 
@@ -83,22 +82,23 @@ fn throughput() -> Result<()> {
     // As much as a header line holds: some work for the processor.
     let long: &'static [u8] =
         Box::leak([b"compute ", vec![b'x'; 8_000].as_slice(), b"\n"].concat().into());
-    let kinds: [(&str, Exchange); 3] = [
-        ("`compute`, 1 byte", COMPUTE),
-        ("`compute`, 8,000 bytes", (long, b"result: ")),
-        ("`burn 1`", (b"burn 1\r\n", b"result: burned 1\r\n")),
+    // What is asked, and how often by each connection.
+    let kinds: [(&str, Exchange, usize); 3] = [
+        ("`compute`, 1 byte", COMPUTE, 200),
+        ("`compute`, 8,000 bytes", (long, b"result: "), 200),
+        ("`burn 1`", (b"burn 1\r\n", b"result: burned 1\r\n"), 20),
     ];
     println!(
         "| 50 connections, closed loop | server | tasks a second | against the loop | wakeups a task |"
     );
     println!("| --- | --- | ---: | ---: | ---: |");
-    for (kind, exchange) in kinds {
+    for (kind, exchange, asks) in kinds {
         let mut rates = [const { Vec::new() }; 4];
         let mut wakeups = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
             for (i, (_, package, flags)) in contenders.iter().enumerate() {
                 let server = Server::start(package, flags)?;
-                rates[i].push(rate(&server, exchange)?);
+                rates[i].push(rate(&server, exchange, asks)?);
                 wakeups[i].push(wakeups_a_task(&server)?);
             }
         }
@@ -117,7 +117,7 @@ fn throughput() -> Result<()> {
     Ok(())
 }
 
-fn rate(server: &Server, (request, reply): Exchange) -> Result<f64> {
+fn rate(server: &Server, (request, reply): Exchange, asks: usize) -> Result<f64> {
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         clients.push(server.connect()?);
@@ -126,20 +126,20 @@ fn rate(server: &Server, (request, reply): Exchange) -> Result<f64> {
     thread::scope(|scope| {
         let started: Vec<_> = clients
             .into_iter()
-            .map(|client| scope.spawn(move || converse(client, request, reply)))
+            .map(|client| scope.spawn(move || converse(client, request, reply, asks)))
             .collect();
         started.into_iter().try_for_each(|thread| {
             thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
         })
     })?;
-    Ok((CLIENTS * ASKS) as f64 / before.elapsed().as_secs_f64())
+    Ok((CLIENTS * asks) as f64 / before.elapsed().as_secs_f64())
 }
 
-fn converse(client: TcpStream, request: &[u8], start_of_reply: &[u8]) -> Result<()> {
+fn converse(client: TcpStream, request: &[u8], start_of_reply: &[u8], asks: usize) -> Result<()> {
     let mut replies = BufReader::new(client.try_clone()?);
     let mut client = client;
     let mut line = Vec::new();
-    for _ in 0..ASKS {
+    for _ in 0..asks {
         client.write_all(request)?;
         line.clear();
         replies.read_until(b'\n', &mut line)?;
