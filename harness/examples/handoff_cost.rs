@@ -5,12 +5,12 @@
 
 mod common;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use common::{Server, ask};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 5;
@@ -128,11 +128,14 @@ fn rate(server: &Server, (request, reply): Exchange, asks: usize) -> Result<f64>
             .into_iter()
             .map(|client| scope.spawn(move || converse(client, request, reply, asks)))
             .collect();
-        started.into_iter().try_for_each(|thread| {
-            thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
-        })
+        started.into_iter().try_for_each(join)
     })?;
     Ok((CLIENTS * asks) as f64 / before.elapsed().as_secs_f64())
+}
+
+/// What a client's thread came to.
+fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread.join().map_err(|_| anyhow!("a client panicked"))?
 }
 
 fn converse(client: TcpStream, request: &[u8], start_of_reply: &[u8], asks: usize) -> Result<()> {
@@ -162,8 +165,7 @@ fn wakeups_a_task(server: &Server) -> Result<f64> {
             _ => {}
         }
     }
-    ensure!(false, "stats did not end");
-    Ok(0.0)
+    bail!("stats did not end")
 }
 
 /// How long one connection waits for `echo`, while nobody or four others `burn 50` without pause.
@@ -202,16 +204,19 @@ fn spell(server: &Server, burning: usize) -> Result<(f64, f64)> {
     let mut client = server.connect()?;
     thread::scope(|scope| {
         let over = &over;
-        for mut burner in burners {
+        let burn = |mut burner: TcpStream| {
             scope.spawn(move || -> Result<()> {
                 while !over.load(Ordering::Relaxed) {
                     ask(&mut burner, BURN.0, BURN.1)?;
                 }
                 Ok(())
-            });
-        }
+            })
+        };
+        let burning: Vec<_> = burners.into_iter().map(burn).collect();
         let measured = measure_delays(&mut client);
         over.store(true, Ordering::Relaxed);
+        // A figure counts only if all of them burned until the end.
+        burning.into_iter().try_for_each(join)?;
         measured
     })
 }
