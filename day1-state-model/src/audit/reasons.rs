@@ -25,6 +25,9 @@ const OUTSIDE: &[(&str, &str)] = &[
     ("day1-state-model", "it prints documents and serves nobody"),
     ("harness", "it tests the servers from outside, as a client"),
     ("note-parts", "it rewrites notes, and no server links it"),
+    ("bench", "it measures the servers from outside, as a client"),
+    ("peers", "they are what the servers are measured against"),
+    ("charts", "it draws pictures for the notes"),
     ("bug-museum", "its server blocks on purpose: it is what the harness has to catch"),
 ];
 
