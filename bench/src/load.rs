@@ -1,11 +1,27 @@
 //! The load: what is sent, and what came of it.
+//!
+//! One thread and one epoll instance. A connection sends a batch of [`Plan::pipeline`] requests in
+//! one `send`, and the next batch when all of its replies have come, as `wrk` does with a pipelining
+//! script; so there is one clock reading and one `send` a batch, and a reply that is missing or one
+//! too many shows at once.
+//!
+//! A request counts if it was sent, or at a fixed rate was due, within the measured time. Its reply
+//! may come later: nothing is left out because it was slow.
 
+mod connection;
+mod generator;
+mod opening;
+mod schedule;
+mod system;
+mod traffic;
+
+use anyhow::Result;
 use hdrhistogram::Histogram;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What every active connection asks for, again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What every active connection asks for, again and again (notes/protocol.md, section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Verb {
     /// `echo` with a body of [`Plan::size`] bytes.
     Echo,
@@ -20,11 +36,12 @@ pub enum Verb {
 /// When the next request is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// When a reply has come: as fast as the server answers. Latency counts from the sending.
+    /// When the replies have come: as fast as the server answers (closed loop). Latency counts from
+    /// the sending.
     Closed,
-    /// So many a second over all connections, whether or not the server keeps up. Latency counts
-    /// from the moment at which a request was due, so that a server that stalls is blamed for every
-    /// request that had to wait (no coordinated omission).
+    /// So many a second over all connections, whether or not the server keeps up (open loop).
+    /// Latency counts from the moment at which a request was due, so that a server that stalls is
+    /// blamed for every request that had to wait (no coordinated omission).
     Open(f64),
 }
 
@@ -35,7 +52,7 @@ pub struct Plan {
     pub address: SocketAddr,
     /// Connections that send requests.
     pub connections: usize,
-    /// Connections beside them that send nothing.
+    /// Connections beside them that send nothing, and must stay open.
     pub idle: usize,
     /// Requests that a connection has under way at a time.
     pub pipeline: usize,
@@ -45,7 +62,8 @@ pub struct Plan {
     pub size: usize,
     /// When the next request is sent.
     pub pace: Pace,
-    /// Requests after which a connection is closed and a new one opened; `None`: never.
+    /// Requests after which a connection is closed and a new one opened; `None`: never. The latency
+    /// of a connection's first requests counts from the beginning of its `connect`.
     pub churn: Option<u64>,
     /// Time before the measuring begins.
     pub warmup: Duration,
@@ -60,7 +78,8 @@ pub struct Report {
     pub requests: u64,
     /// Connections opened (churn).
     pub connects: u64,
-    /// Replies whose length or content was wrong, and connections that broke.
+    /// Replies whose length or content was wrong, requests that were never answered, and connections
+    /// that broke; from the warm-up too.
     pub errors: u64,
     /// The first error, in words.
     pub first_error: Option<String>,
@@ -72,4 +91,55 @@ pub struct Report {
     pub cpu_seconds: f64,
     /// System calls of the generator's own thread.
     pub syscalls: u64,
+}
+
+impl Report {
+    /// Requests answered per second.
+    #[must_use]
+    pub fn requests_per_second(&self) -> f64 {
+        ratio(self.requests as f64, self.seconds)
+    }
+
+    /// The generator's own share of one core: near 1, it measures itself and not the server.
+    #[must_use]
+    pub fn cpu_share(&self) -> f64 {
+        ratio(self.cpu_seconds, self.seconds)
+    }
+
+    /// The generator's own system calls for each request.
+    #[must_use]
+    pub fn syscalls_per_request(&self) -> f64 {
+        ratio(self.syscalls as f64, self.requests as f64)
+    }
+}
+
+fn ratio(of: f64, to: f64) -> f64 {
+    if to > 0.0 { of / to } else { 0.0 }
+}
+
+/// How far a load has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Since the first request, the warm-up included.
+    pub elapsed: Duration,
+    /// Warm-up and duration together.
+    pub total: Duration,
+    /// Requests answered in the measured time so far.
+    pub requests: u64,
+}
+
+/// Puts the load on the server and says what came of it. `progress` is told about ten times a second.
+///
+/// Everything runs on the calling thread, so that whoever wants it on a certain core pins that.
+/// Errors of the server are counted in the report. A connection that met one is closed and not
+/// replaced; when none is left the load ends early.
+///
+/// # Errors
+/// The load could not begin: the server does not accept all connections, or descriptors ran out.
+pub fn run(plan: &Plan, mut progress: impl FnMut(Progress)) -> Result<Report> {
+    // A few for the process itself.
+    opening::raise_descriptor_limit(plan.connections + plan.idle + 32)?;
+    let idle = opening::open(plan.address, plan.idle)?;
+    let active = opening::open(plan.address, plan.connections)?;
+    generator::Generator::new(plan, active, idle)?.run(&mut progress)
 }

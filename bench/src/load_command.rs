@@ -1,0 +1,266 @@
+//! `bench load`: one load on one server that already listens.
+
+use crate::load::{self, Pace, Plan, Progress, Report, Verb};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde::Serialize;
+use std::io::{IsTerminal, stdout};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// Above this share of a core the generator is what is measured.
+const BUSY: f64 = 0.9;
+/// The most bytes of requests that one connection has under way.
+const LARGEST_BATCH: usize = 256 << 20;
+
+/// What `bench load` is told.
+#[derive(Args, Debug)]
+pub struct LoadCommand {
+    /// Where the server listens, for example 127.0.0.1:9090 (loopback only)
+    address: String,
+    #[command(flatten)]
+    flags: LoadFlags,
+}
+
+/// The flags of a load, whoever the server is.
+#[derive(Args, Clone, Debug)]
+pub struct LoadFlags {
+    /// Connections that send requests
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    connections: usize,
+    /// Connections beside them that send nothing and must stay open
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    idle: usize,
+    /// Requests that a connection sends together; the next ones follow when all are answered
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pipeline: u64,
+    /// What to ask for
+    #[arg(long, value_enum, default_value_t = Verb::Echo)]
+    verb: Verb,
+    /// Bytes of echo's body or compute's text, milliseconds of burn
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    size: usize,
+    /// Requests a second over all connections, each due at a fixed time (open loop); without it, as
+    /// fast as the server answers (closed loop)
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
+    /// Requests after which a connection is closed and another opened
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    churn: Option<u64>,
+    /// How long to measure: 500ms, 10s, 1m
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    duration: Duration,
+    /// Before that, the same load without measuring; 0s for none
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_none)]
+    warmup: Duration,
+    /// Write JSON, as is done when standard output is not a terminal
+    #[arg(long)]
+    json: bool,
+    /// Run on this core only
+    #[arg(long, value_name = "N")]
+    core: Option<usize>,
+}
+
+impl LoadCommand {
+    /// Runs the load and prints what came of it; says whether there was no error.
+    ///
+    /// # Errors
+    /// The load could not begin.
+    pub fn run(&self) -> Result<bool> {
+        self.flags.run(resolve(&self.address)?)
+    }
+}
+
+impl LoadFlags {
+    /// The same on a server whose address is known.
+    ///
+    /// # Errors
+    /// As for [`LoadCommand::run`].
+    pub fn run(&self, address: SocketAddr) -> Result<bool> {
+        let plan = self.plan(address)?;
+        if let Some(core) = self.core {
+            pin(core)?;
+        }
+        let report = load::run(&plan, show_progress())?;
+        if self.json || !stdout().is_terminal() {
+            println!("{}", serde_json::to_string_pretty(&Figures::new(&report))?);
+        } else {
+            print_summary(&report);
+        }
+        if report.cpu_share() > BUSY {
+            eprintln!(
+                "warning: the load generator was busy {:.0} % of the time: this measures the generator, not the server",
+                report.cpu_share() * 100.0
+            );
+        }
+        if let Some(error) = &report.first_error {
+            eprintln!("error: {} errors, the first: {error}", report.errors);
+        }
+        Ok(report.errors == 0)
+    }
+
+    fn plan(&self, address: SocketAddr) -> Result<Plan> {
+        if self.connections == 0 && self.idle == 0 {
+            bail!("no connections: give at least one by --connections or --idle");
+        }
+        let pipeline = usize::try_from(self.pipeline)?;
+        if pipeline.saturating_mul(self.size) > LARGEST_BATCH {
+            bail!("--pipeline times --size is more than 256 MiB for each connection");
+        }
+        Ok(Plan {
+            address,
+            connections: self.connections,
+            idle: self.idle,
+            pipeline,
+            verb: self.verb,
+            size: self.size,
+            pace: self.rate.map_or(Pace::Closed, Pace::Open),
+            churn: self.churn,
+            warmup: self.warmup,
+            duration: self.duration,
+        })
+    }
+}
+
+/// A report as JSON.
+#[derive(Debug, Serialize)]
+struct Figures<'a> {
+    requests: u64,
+    requests_per_second: f64,
+    connects: u64,
+    errors: u64,
+    first_error: Option<&'a str>,
+    seconds: f64,
+    latency_ns: Latency,
+    generator_cpu_share: f64,
+    generator_syscalls_per_request: f64,
+}
+
+/// Percentiles, in nanoseconds.
+#[derive(Debug, Serialize)]
+struct Latency {
+    mean: f64,
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+}
+
+impl<'a> Figures<'a> {
+    fn new(report: &'a Report) -> Self {
+        let at = |quantile| report.latency.value_at_quantile(quantile);
+        Self {
+            requests: report.requests,
+            requests_per_second: report.requests_per_second(),
+            connects: report.connects,
+            errors: report.errors,
+            first_error: report.first_error.as_deref(),
+            seconds: report.seconds,
+            latency_ns: Latency {
+                mean: report.latency.mean(),
+                p50: at(0.5),
+                p90: at(0.9),
+                p99: at(0.99),
+                p999: at(0.999),
+                max: report.latency.max(),
+            },
+            generator_cpu_share: report.cpu_share(),
+            generator_syscalls_per_request: report.syscalls_per_request(),
+        }
+    }
+}
+
+fn print_summary(report: &Report) {
+    let at = |quantile| report.latency.value_at_quantile(quantile) as f64 / 1000.0;
+    println!("{:.0} requests/s", report.requests_per_second());
+    println!(
+        "latency   p50 {:.1} µs   p90 {:.1} µs   p99 {:.1} µs   p99.9 {:.1} µs   max {:.1} µs",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
+    println!(
+        "{} requests in {:.2} s, {} connects, {} errors",
+        report.requests, report.seconds, report.connects, report.errors
+    );
+    println!(
+        "the generator itself: {:.0} % of a core, {:.2} system calls a request",
+        report.cpu_share() * 100.0,
+        report.syscalls_per_request()
+    );
+}
+
+/// A bar on a terminal, and nothing elsewhere (indicatif sees to that).
+fn show_progress() -> impl FnMut(Progress) {
+    let bar = ProgressBar::new(0);
+    // The template is known to be right; without it there would still be a bar.
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {elapsed} of {msg}") {
+        bar.set_style(style);
+    }
+    move |progress: Progress| {
+        bar.set_length(progress.total.as_millis() as u64);
+        bar.set_position(progress.elapsed.as_millis() as u64);
+        bar.set_message(format!("{:?}, {} requests", progress.total, progress.requests));
+        if progress.elapsed >= progress.total {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    if core >= CpuSet::MAX_CPU {
+        bail!("--core {core}: there is no such core");
+    }
+    cores.set(core);
+    sched_setaffinity(None, &cores).with_context(|| format!("--core {core}: there is no such core"))
+}
+
+fn resolve(address: &str) -> Result<SocketAddr> {
+    let mut found = address
+        .to_socket_addrs()
+        .with_context(|| format!("{address} is not HOST:PORT, such as 127.0.0.1:9090"))?;
+    let found = found.next().with_context(|| format!("{address} has no address"))?;
+    if !found.ip().is_loopback() {
+        bail!("{address}: only a loopback address is accepted, such as 127.0.0.1:9090");
+    }
+    Ok(found)
+}
+
+/// Digits and a unit, as on a server's command line (notes/protocol.md, section 2).
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = duration_or_none(text)?;
+    if duration.is_zero() { Err("it must be longer than 0".to_owned()) } else { Ok(duration) }
+}
+
+fn duration_or_none(text: &str) -> Result<Duration, String> {
+    let expected = || "digits and a unit are expected: 250ms, 2s or 1m".to_owned();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+    let (digits, unit) = text.split_at(unit_at);
+    let count = u64::from(digits.parse::<u32>().map_err(|_| expected())?);
+    match unit {
+        "ms" => Ok(Duration::from_millis(count)),
+        "s" => Ok(Duration::from_secs(count)),
+        "m" => Ok(Duration::from_secs(count * 60)),
+        _ => Err(expected()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a whole number of at least 1 is expected".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err("a number above 0 is expected: requests a second".to_owned()),
+    }
+}
