@@ -8,6 +8,7 @@
 use bytes::{Buf, BytesMut};
 use clap::Parser;
 use peers::cli::{Listen, Pool};
+use peers::input::{READ, READ_MAX};
 use peers::protocol;
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,11 +65,6 @@ async fn serve(listen: Listen) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Room for what is read at once, unless a larger body is announced.
-const READ: usize = 8 * 1024;
-/// The most that is reserved for a body before it comes.
-const READ_MAX: usize = 256 * 1024;
-
 /// Answers a client until it leaves.
 async fn converse(mut stream: TcpStream) -> io::Result<()> {
     let mut input = BytesMut::new();
@@ -76,7 +72,9 @@ async fn converse(mut stream: TcpStream) -> io::Result<()> {
     let mut tasks = Vec::new();
     let mut missing = 0;
     loop {
-        input.reserve(missing.clamp(READ, READ_MAX));
+        // More room than is missing: a read that leaves some of it is known to have taken all there
+        // was, and tokio waits for the next event without asking the socket again.
+        input.reserve(missing.min(READ_MAX) + READ);
         if stream.read_buf(&mut input).await? == 0 {
             return Ok(());
         }
