@@ -46,7 +46,11 @@ fn shown(record: &Record) -> impl std::fmt::Debug + '_ {
 
 fn expect_failure(record: &Record, beginning: &str) {
     let failed = criteria(record, Verdict::Fail);
-    assert!(failed.iter().any(|name| name.starts_with(beginning)), "{failed:?} {:#?}", shown(record));
+    assert!(
+        failed.iter().any(|name| name.starts_with(beginning)),
+        "{failed:?} {:#?}",
+        shown(record)
+    );
 }
 
 fn rung(name: &str) -> Target {

@@ -149,8 +149,10 @@ impl Client {
 
 /// A few requests, and one of the ways to leave.
 fn churn(link: &mut Link, when: Instant, rng: &mut Rng) {
+    let mut when = when;
     for _ in 0..rng.usize(1..6) {
         link.ask(when, Request::any(rng));
+        when += Duration::from_millis(rng.u64(0..100));
     }
     match rng.u32(0..4) {
         0 => {

@@ -209,6 +209,7 @@ impl<'a> Course<'a> {
         if !self.go(plan.warm())? {
             return Ok(false);
         }
+        self.take_row();
         let warm = self.process.as_ref().and_then(|process| process.resident_bytes().ok());
         if let Some(rest) = &mut self.record.rest {
             rest.resident_warm = warm;

@@ -335,7 +335,9 @@ impl Link {
     fn cut(&self, how: &str) -> End {
         match self.after {
             After::EndsAnywhere => return End::AsExpected,
-            After::Ends(_) if self.awaited.is_empty() => return End::AsExpected,
+            After::Ends(_) if self.awaited.is_empty() && self.outbox.is_empty() => {
+                return End::AsExpected;
+            }
             _ => {}
         }
         if self.replies == 0 && (self.received.is_empty() || self.is_refusal()) {
