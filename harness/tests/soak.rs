@@ -123,6 +123,11 @@ fn a_server_that_dies_in_the_storm_is_seen() {
 }
 
 #[test]
+fn a_server_that_spins_in_the_storm_is_seen() {
+    expect_failure(&soak(bug("accept-emfile-spins")), "out of descriptors it does not spin");
+}
+
+#[test]
 fn a_server_that_never_accepts_again_is_seen() {
     let record = soak(python("gives-up"));
     expect_failure(&record, "it recovers from a storm");

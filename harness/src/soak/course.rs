@@ -367,7 +367,8 @@ impl<'a> Course<'a> {
     fn begin_disturbance(&mut self) -> Before {
         let tally = &mut self.crowd.tally;
         tally.is_calm = false;
-        tally.disturbed.clear();
+        tally.standing.clear();
+        tally.newcomers.clear();
         self.errors_before = tally.honest;
         Before { moment: Instant::now(), cpu: self.cpu().0 }
     }
@@ -378,6 +379,8 @@ impl<'a> Course<'a> {
             began_s: (before.moment - self.started).as_secs_f64(),
             ended_s: (now - self.started).as_secs_f64(),
             before_p99_us: self.crowd.tally.calm.summary().p99_us,
+            answered_meanwhile: self.crowd.tally.standing.summary().replies,
+            before_cpu_percent: calm_cpu(&self.record.rows),
             server_cpu_percent: percent(before.cpu, self.cpu().0, now - before.moment),
             ..Induced::default()
         }
@@ -394,7 +397,8 @@ impl<'a> Course<'a> {
         let tally = &mut self.crowd.tally;
         tally.is_calm = true;
         if let Some(induced) = self.record.induced.last_mut() {
-            induced.during = tally.disturbed.summary();
+            induced.standing = tally.standing.summary();
+            induced.newcomers = tally.newcomers.summary();
         }
         self.phase = "steady";
         Ok(lived)
@@ -511,6 +515,15 @@ impl<'a> Course<'a> {
         self.record.stopping = Some(stopping);
         Ok(())
     }
+}
+
+/// The server's CPU time for each second while nothing was induced, in percent of a core.
+fn calm_cpu(rows: &[Row]) -> Option<f64> {
+    let calm = rows.iter().filter(|row| row.phase == "steady");
+    let parts: Vec<(f64, f64)> =
+        calm.filter_map(|row| Some((row.server_cpu_percent?, row.length_s))).collect();
+    let time: f64 = parts.iter().map(|(_, length)| length).sum();
+    (time > 0.0).then(|| parts.iter().map(|(cpu, length)| cpu * length).sum::<f64>() / time)
 }
 
 /// CPU time for each second, in percent of a core.

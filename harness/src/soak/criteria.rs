@@ -8,6 +8,10 @@ use super::report::mib;
 const MORE_MEMORY: u64 = 8 << 20;
 /// How soon a server must be itself again: far above what a right one needs on a busy machine.
 const RECOVERS_S: f64 = 10.0;
+/// A loop that spins takes more than this, in percent of a core, and so many times what it took
+/// before.
+const SPINS_FROM: f64 = 50.0;
+const SPINS_TIMES: f64 = 3.0;
 
 /// Judges a run.
 pub(super) fn judge(record: &Record) -> Vec<Criterion> {
@@ -15,7 +19,7 @@ pub(super) fn judge(record: &Record) -> Vec<Criterion> {
     all.extend([let_in(record), hostile(record)]);
     all.extend(record.induced.iter().map(recovers));
     if let Some(induced) = record.induced.iter().find(|induced| induced.storm.is_some()) {
-        all.push(storm_was_heard(induced));
+        all.extend([serves_on(induced), does_not_spin(induced), storm_was_heard(induced)]);
     }
     all.extend([descriptors(record), memory(record), stops(record)]);
     all
@@ -114,6 +118,34 @@ fn recovers(induced: &Induced) -> Criterion {
         ),
         "accept that fails with EMFILE is the newcomer's problem: the others are served on, and the \
          listener is tried again; a server that was stopped finds everything in its sockets",
+    )
+}
+
+fn serves_on(induced: &Induced) -> Criterion {
+    criterion(
+        "those who were there before are answered during the storm",
+        verdict(induced.answered_meanwhile > 0),
+        format!(
+            "{} replies meanwhile; the longest took {:.0} ms",
+            induced.answered_meanwhile,
+            induced.standing.max_us as f64 / 1e3
+        ),
+        "after accept has failed with EMFILE go on with the turn: don't sleep, don't try in a loop",
+    )
+}
+
+fn does_not_spin(induced: &Induced) -> Criterion {
+    let name = "out of descriptors it does not spin";
+    let Some((before, meanwhile)) = induced.before_cpu_percent.zip(induced.server_cpu_percent)
+    else {
+        return criterion(name, Verdict::Skip, "needs the process id (`--pid`)".to_owned(), "");
+    };
+    criterion(
+        name,
+        verdict(meanwhile <= SPINS_FROM.max(before * SPINS_TIMES)),
+        format!("{meanwhile:.0} % of a core during the storm, {before:.0} % before"),
+        "the listener stays readable while newcomers wait: stop watching it for a moment after \
+         EMFILE, or keep a spare descriptor to accept and close with",
     )
 }
 
@@ -216,6 +248,9 @@ mod tests {
             induced: vec![Induced {
                 newcomer_s: Some(0.1),
                 errors_gone_s: Some(0.0),
+                answered_meanwhile: 1,
+                before_cpu_percent: Some(20.0),
+                server_cpu_percent: Some(60.0),
                 storm: Some(StormCount::default()),
                 ..Induced::default()
             }],
@@ -252,7 +287,9 @@ mod tests {
     #[test]
     fn each_fault_fails_its_own_criterion() {
         type Change = fn(&mut Record);
-        let changes: [(Change, &str); 15] = [
+        let changes: [(Change, &str); 17] = [
+            (|r| r.induced[0].answered_meanwhile = 0, "those who were there"),
+            (|r| r.induced[0].server_cpu_percent = Some(60.1), "out of descriptors"),
             (|r| r.crash = Some("exited".into()), "the server lives"),
             (|r| r.honest.wrong = 1, "every reply"),
             (|r| r.totals.clear(), "every reply"),

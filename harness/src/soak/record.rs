@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 /// A whole run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Record {
     /// What the server is called.
     pub server: String,
@@ -65,6 +66,7 @@ pub struct LogLine {
 
 /// One point of the time series.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Row {
     /// Its end, in seconds since the start.
     pub at_s: f64,
@@ -92,6 +94,7 @@ pub struct Row {
 
 /// What one kind of client saw.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClassRow {
     /// Its latencies.
     pub latency: Latency,
@@ -114,6 +117,7 @@ impl ClassRow {
 /// A distribution of latencies: from the moment a request was due to the last byte of its reply, in
 /// microseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Latency {
     /// How many there were.
     pub replies: u64,
@@ -129,6 +133,7 @@ pub struct Latency {
 
 /// Something that was done to the server on purpose, and what followed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Induced {
     /// What it was.
     pub name: String,
@@ -138,8 +143,14 @@ pub struct Induced {
     pub ended_s: f64,
     /// The p99 of undisturbed time before, in microseconds.
     pub before_p99_us: u64,
-    /// Latencies while it lasted, and until the server had recovered.
-    pub during: Latency,
+    /// Latencies of those who were there before, while it lasted and until the server had settled.
+    pub standing: Latency,
+    /// The same of newcomers.
+    pub newcomers: Latency,
+    /// Replies to those who were there before, while it lasted.
+    pub answered_meanwhile: u64,
+    /// The server's CPU time for each second before, in percent of a core.
+    pub before_cpu_percent: Option<f64>,
     /// Errors that a right server never causes.
     pub errors: u64,
     /// Newcomers who were not let in.
@@ -161,6 +172,7 @@ pub struct Induced {
 
 /// What became of a storm's clients.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StormCount {
     /// Connections that were tried.
     pub tried: u64,
@@ -176,6 +188,7 @@ pub struct StormCount {
 
 /// The server at rest, compared with what it was before.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rest {
     /// Descriptors before the first client.
     pub descriptors_before: Option<u64>,
@@ -191,6 +204,7 @@ pub struct Rest {
 
 /// The stop at the end, with requests under way.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stopping {
     /// Requests that had been sent when the signal was.
     pub requests: u64,
@@ -208,6 +222,7 @@ pub struct Stopping {
 
 /// Numbers of errors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Errors {
     /// Bytes that are not the reply.
     pub wrong: u64,

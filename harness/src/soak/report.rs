@@ -111,12 +111,13 @@ pub(super) fn mib(bytes: u64) -> String {
 }
 
 /// How resident memory grew while nothing was induced: bytes an hour, by least squares. `None` with
-/// fewer than three rows.
+/// less than a minute of it.
 pub(super) fn slope_per_hour(rows: &[Row]) -> Option<f64> {
     let steady = rows.iter().filter(|row| row.phase == "steady");
     let points: Vec<(f64, f64)> =
         steady.filter_map(|row| Some((row.at_s / 3600.0, row.resident? as f64))).collect();
-    if points.len() < 3 {
+    let hours = points.last()?.0 - points.first()?.0;
+    if hours < 1.0 / 60.0 {
         return None;
     }
     let count = points.len() as f64;
@@ -157,6 +158,6 @@ mod tests {
         };
         let rows = [row(0.0, 1000), row(1800.0, 1500), row(3600.0, 2000)];
         assert!((slope_per_hour(&rows).unwrap() - 1000.0).abs() < 1e-6);
-        assert_eq!(slope_per_hour(&rows[..2]), None);
+        assert_eq!(slope_per_hour(&rows[..1]), None);
     }
 }

@@ -101,9 +101,10 @@ fn induced(record: &Record, out: &mut String) {
     line(
         out,
         "### The failures that were induced, and the response\n\n\
-         | | from | for | p99 before | p99 meanwhile | longest | turned away | errors | \
-         newcomer served after | last error after | p99 back after | server's CPU |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+         *Standing*: the clients that were connected before. *Newcomers*: those that come and go.\n\n\
+         | | from | for | p99 before | standing: p99 | longest | newcomers: longest | turned away | \
+         errors | newcomer served after | last error after | p99 back after | server's CPU |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
     for induced in &record.induced {
         let seconds = |value: Option<f64>| {
@@ -112,13 +113,14 @@ fn induced(record: &Record, out: &mut String) {
         line(
             out,
             format_args!(
-                "| {} | {} | {:.1} s | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {:.1} s | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 induced.name,
                 clock(induced.began_s).trim(),
                 induced.ended_s - induced.began_s,
                 time(induced.before_p99_us),
-                time(induced.during.p99_us),
-                time(induced.during.max_us),
+                time(induced.standing.p99_us),
+                time(induced.standing.max_us),
+                time(induced.newcomers.max_us),
                 induced.turned_away,
                 induced.errors,
                 seconds(induced.newcomer_s),

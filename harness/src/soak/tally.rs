@@ -64,8 +64,10 @@ pub(super) struct Tally {
     totals: BTreeMap<Class, Latencies>,
     /// All prompt kinds, while nothing was induced.
     pub(super) calm: Latencies,
-    /// All prompt kinds, since something was last induced.
-    pub(super) disturbed: Latencies,
+    /// Those who stay connected, since something was last induced.
+    pub(super) standing: Latencies,
+    /// Those who come and go, since then.
+    pub(super) newcomers: Latencies,
     pub(super) is_calm: bool,
     /// Honest clients, whole run.
     pub(super) honest: Errors,
@@ -89,7 +91,8 @@ impl Tally {
             prompt: Latencies::new()?,
             totals: by_class()?,
             calm: Latencies::new()?,
-            disturbed: Latencies::new()?,
+            standing: Latencies::new()?,
+            newcomers: Latencies::new()?,
             is_calm: true,
             honest: Errors::default(),
             hostile: Errors::default(),
@@ -106,7 +109,11 @@ impl Tally {
         self.totals.entry(class).and_modify(|all| all.add(latency));
         if class.is_prompt() {
             self.prompt.add(latency);
-            if self.is_calm { self.calm.add(latency) } else { self.disturbed.add(latency) }
+            match class {
+                _ if self.is_calm => self.calm.add(latency),
+                Class::Churning => self.newcomers.add(latency),
+                _ => self.standing.add(latency),
+            }
         }
     }
 
