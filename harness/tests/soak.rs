@@ -10,14 +10,45 @@ use harness::rungs;
 use harness::soak::record::{Record, Verdict};
 use harness::soak::{self, Plan};
 use harness::target::{Origin, Target};
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Most of each test is waiting, so there are more of them than cores.
+const THREADS: usize = 8;
 /// Everything of half an hour in this time.
 const SHORT: Duration = Duration::from_secs(8);
 
-fn soak(target: Target) -> Record {
+macro_rules! trials {
+    ($($name:ident),* $(,)?) => {
+        vec![$(Trial::test(stringify!($name), || {
+            $name();
+            Ok(())
+        })),*]
+    };
+}
+
+fn main() -> ExitCode {
     harness::limits::raise_descriptor_limit();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let trials = trials![
+        select_passes,
+        poll_passes,
+        the_pool_passes,
+        a_right_server_in_another_language_passes,
+        descriptors_that_are_not_given_back_are_seen,
+        memory_that_is_not_given_back_is_seen,
+        replies_in_the_wrong_order_are_seen,
+        a_server_that_dies_in_the_storm_is_seen,
+        a_server_that_spins_in_the_storm_is_seen,
+        a_server_that_never_accepts_again_is_seen,
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn soak(target: Target) -> Record {
     let plan = Plan {
         duration: SHORT,
         descriptor_limit: 128,
@@ -75,9 +106,11 @@ fn python(mistake: &str) -> Target {
     }
 }
 
-#[test]
-fn select_and_poll_pass() {
+fn select_passes() {
     expect_pass(&soak(rung("day2")));
+}
+
+fn poll_passes() {
     let record = soak(rung("day4"));
     expect_pass(&record);
     assert_eq!(record.induced.len(), 2);
@@ -86,35 +119,29 @@ fn select_and_poll_pass() {
     assert_eq!(record.induced[0].most_descriptors, Some(128), "the storm was too weak");
 }
 
-#[test]
 fn the_pool_passes() {
     expect_pass(&soak(rung("w05")));
 }
 
-#[test]
 fn a_right_server_in_another_language_passes() {
     expect_pass(&soak(python("nothing")));
 }
 
-#[test]
 fn descriptors_that_are_not_given_back_are_seen() {
     expect_failure(&soak(bug("reset-leaks-descriptor")), "every descriptor is given back");
 }
 
-#[test]
 fn memory_that_is_not_given_back_is_seen() {
     let record = soak(python("remembers"));
     assert_eq!(criteria(&record, Verdict::Fail), ["memory is bounded"], "{:#?}", shown(&record));
 }
 
-#[test]
 fn replies_in_the_wrong_order_are_seen() {
     let record = soak(bug("results-out-of-order"));
     expect_failure(&record, "every reply to an honest client is right");
     assert!(record.problems.iter().any(|problem| problem.what.contains("^ byte ")));
 }
 
-#[test]
 fn a_server_that_dies_in_the_storm_is_seen() {
     let record = soak(bug("accept-emfile-is-fatal"));
     expect_failure(&record, "the server lives to the end");
@@ -122,12 +149,10 @@ fn a_server_that_dies_in_the_storm_is_seen() {
     assert!(log.contains("exited with status 1") && log.contains("cannot accept"), "{log}");
 }
 
-#[test]
 fn a_server_that_spins_in_the_storm_is_seen() {
     expect_failure(&soak(bug("accept-emfile-spins")), "out of descriptors it does not spin");
 }
 
-#[test]
 fn a_server_that_never_accepts_again_is_seen() {
     let record = soak(python("gives-up"));
     expect_failure(&record, "it recovers from a storm");

@@ -10,7 +10,7 @@ const MORE_MEMORY: u64 = 8 << 20;
 const RECOVERS_S: f64 = 10.0;
 /// A loop that spins takes more than this, in percent of a core, and so many times what it took
 /// before.
-const SPINS_FROM: f64 = 50.0;
+const SPINS_FROM: f64 = 25.0;
 const SPINS_TIMES: f64 = 3.0;
 
 /// Judges a run.

@@ -73,6 +73,12 @@ pub fn as_text(record: &Record) -> String {
     section::text(record)
 }
 
+/// What the quest asks to paste.
+#[must_use]
+pub fn short(record: &Record) -> String {
+    section::short(record)
+}
+
 /// `notes/day6-soak` for `notes/day6-soak-report.md`.
 #[must_use]
 pub fn folder_of(path: &Path) -> PathBuf {

@@ -7,6 +7,8 @@ use std::fmt::{Display, Write};
 
 /// Rows of a table over time, about.
 const ROWS: usize = 12;
+/// Rows of the short form, about.
+const SHORT_ROWS: usize = 6;
 
 /// The part of a report, with links to the pictures, whose names begin with `pictures`.
 pub(super) fn render(record: &Record, pictures: &str) -> String {
@@ -34,6 +36,49 @@ pub(super) fn text(record: &Record) -> String {
     hostile(record, &mut out);
     problems(record, &mut out);
     out
+}
+
+/// The same, as short as can be.
+pub(super) fn short(record: &Record) -> String {
+    let mut out = String::new();
+    let Record { server, duration_s, seed, machine, .. } = record;
+    line(&mut out, format_args!("# Soak of {server}: {}", duration(*duration_s)));
+    line(&mut out, format_args!("seed {seed}; {machine}\n\n## Criteria\n"));
+    for criterion in &record.criteria {
+        let mark = mark(criterion.verdict);
+        line(&mut out, format_args!("- {mark}: {}: {}", criterion.name, criterion.evidence));
+    }
+    line(&mut out, "\n## Start, work, stop\n");
+    for entry in &record.log {
+        line(&mut out, format_args!("{} {}", clock(entry.at_s), entry.text));
+    }
+    line(&mut out, "\n## Over time: p50, p95, p99, errors, RSS, descriptors\n");
+    for row in thinned(&record.rows, SHORT_ROWS) {
+        let Latency { p50_us, p95_us, p99_us, .. } = row.prompt.latency;
+        line(
+            &mut out,
+            format_args!(
+                "{} {}: {}, {}, {}, {:.2} %, {}, {}",
+                clock(row.at_s),
+                row.phase,
+                time(p50_us),
+                time(p95_us),
+                time(p99_us),
+                row.prompt.error_percent(),
+                row.resident.map_or_else(|| "-".to_owned(), mib),
+                row.descriptors.map_or_else(|| "-".to_owned(), |count| count.to_string())
+            ),
+        );
+    }
+    out
+}
+
+fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "**FAIL**",
+        Verdict::Skip => "skipped",
+    }
 }
 
 fn line(out: &mut String, text: impl Display) {
@@ -67,11 +112,7 @@ fn duration(seconds: f64) -> String {
 fn verdict(record: &Record, out: &mut String) {
     line(out, "### Verdict\n\n| criterion | | evidence |\n| --- | --- | --- |");
     for criterion in &record.criteria {
-        let mark = match criterion.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "**FAIL**",
-            Verdict::Skip => "skipped",
-        };
+        let mark = mark(criterion.verdict);
         line(out, format_args!("| {} | {mark} | {} |", criterion.name, criterion.evidence));
     }
     line(out, "");
@@ -146,9 +187,9 @@ fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} %"))
 }
 
-/// About a dozen rows, with all in which something was induced.
-fn thinned(rows: &[Row]) -> Vec<&Row> {
-    let every = rows.len().div_ceil(ROWS).max(1);
+/// About so many rows, with all in which something was induced.
+fn thinned(rows: &[Row], about: usize) -> Vec<&Row> {
+    let every = rows.len().div_ceil(about).max(1);
     let last = rows.len().saturating_sub(1);
     let all = rows.iter().enumerate();
     let kept = all.filter(|(index, row)| {
@@ -168,7 +209,7 @@ fn latencies(record: &Record, out: &mut String) {
          | until | | replies/s | p50 | p95 | p99 | longest | errors |\n\
          | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
-    for row in thinned(&record.rows) {
+    for row in thinned(&record.rows, ROWS) {
         let Latency { replies, p50_us, p95_us, p99_us, max_us } = row.prompt.latency;
         line(
             out,
@@ -215,7 +256,7 @@ fn resources(record: &Record, out: &mut String) {
          | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    for row in thinned(&record.rows) {
+    for row in thinned(&record.rows, ROWS) {
         line(
             out,
             format_args!(
