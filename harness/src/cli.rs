@@ -7,11 +7,12 @@ use crate::museum::tour::Tour;
 use crate::report::{RunReport, human, json, junit, tap};
 use crate::rows::{self, TableRow};
 use crate::runner::{self, Options};
-use crate::target::{Origin, Target, quote};
+use crate::soak::command::Soak;
+use crate::target::Target;
+use crate::which::Which;
 use crate::{cases, notes, proof, rungs, selector};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 /// Exit status: all as expected.
@@ -62,6 +63,9 @@ enum Action {
     },
     /// Bring the generated parts of the workspace's notes up to date
     Notes,
+    /// Load a server for a long time with fifty mixed clients, with a storm and a stop on the way, and
+    /// report on it (day 6)
+    Soak(Box<Soak>),
     /// Check the pass criteria of a day, and print what its quest asks to paste
     Proof {
         /// The day
@@ -114,21 +118,6 @@ struct Check {
     wait_server: bool,
 }
 
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct Which {
-    /// A server of this workspace: day2-select-loop, or day2; w04-epoll-edge, or w04-edge
-    #[arg(long, value_name = "RUNG")]
-    rung: Option<String>,
-    /// Any simple command, with {port} where the port stands; options are added at its end
-    #[arg(long, value_name = "COMMAND")]
-    cmd: Option<String>,
-    /// A server that already runs on this machine. It must be idle and on its defaults: no other
-    /// client, no option given
-    #[arg(long, value_name = "HOST:PORT")]
-    addr: Option<String>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Flags {
     /// Those of the contract
@@ -151,7 +140,7 @@ fn rung_name(name: &str) -> Result<Rung, String> {
     found.ok_or_else(|| format!("not one of {known}"))
 }
 
-fn factor(text: &str) -> Result<f64, String> {
+pub(crate) fn factor(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     let sensible = (0.01..=1000.0).contains(&number);
     sensible.then_some(number).ok_or_else(|| "not between 0.01 and 1000".to_owned())
@@ -165,6 +154,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     match cli.command {
         Action::List { selectors } => list(&selectors),
         Action::Check(check) => check.run(),
+        Action::Soak(soak) => soak.run(),
         Action::Museum(tour) => Ok(if tour.run()? { OK } else { BROKEN_RULE }),
         Action::Rows { selectors, rung } => show_rows(&selectors, &rung),
         Action::Matrix { write } => show_matrix(write),
@@ -288,39 +278,22 @@ impl Check {
 
     /// The target; the inner error is a rung that does not compile.
     fn target(&self) -> Result<Result<Target>> {
-        if let Some(name) = &self.which.rung {
-            let server = rungs::find(&rungs::discover()?, name)?;
-            return Ok(rungs::build_target(&server).map(|target| self.with_flags(target)));
-        }
-        let (name, origin, replay) = match (&self.which.cmd, &self.which.addr) {
-            (Some(command), _) if !command.contains("{port}") => {
-                bail!("--cmd needs {{port}} where the port stands: --cmd './server {{port}}'")
-            }
-            (Some(command), _) => (
-                command.clone(),
-                Origin::Command(command.clone()),
-                format!("--cmd {}", quote(command)),
-            ),
-            (None, Some(address)) => {
-                let origin = Origin::Running { address: resolve(address)?, pid: self.pid };
-                let pid = self.pid.map(|pid| format!(" --pid {pid}")).unwrap_or_default();
-                (address.clone(), origin, format!("--addr {address}{pid}"))
-            }
-            (None, None) => bail!("one of --rung, --cmd, --addr is needed"),
+        let mut target = match self.which.target(self.pid, self.expected_as)? {
+            Ok(target) => target,
+            Err(build_problem) => return Ok(Err(build_problem)),
         };
-        let rung = self.expected_as;
-        let mut replay = format!("{replay} --as {rung}");
-        let takes_flags = !matches!(origin, Origin::Running { .. });
-        let mut reference = None;
+        if self.which.rung.is_none() {
+            target.replay.push_str(&format!(" --as {}", self.expected_as));
+        }
         if let Some(name) = &self.reference {
             let server = rungs::find(&rungs::discover()?, name)?;
             match rungs::build_target(&server) {
-                Ok(target) => reference = Some(Arc::new(target)),
+                Ok(reference) => target.reference = Some(Arc::new(reference)),
                 Err(build_problem) => return Ok(Err(build_problem)),
             }
-            replay.push_str(&format!(" --reference {name}"));
+            target.replay.push_str(&format!(" --reference {name}"));
         }
-        Ok(Ok(self.with_flags(Target { name, origin, rung, takes_flags, replay, reference })))
+        Ok(Ok(self.with_flags(target)))
     }
 
     fn with_flags(&self, mut target: Target) -> Target {
@@ -330,14 +303,4 @@ impl Check {
         }
         target
     }
-}
-
-fn resolve(address: &str) -> Result<SocketAddr> {
-    let mut found =
-        address.to_socket_addrs().with_context(|| format!("{address} is not HOST:PORT"))?;
-    let found = found.next().with_context(|| format!("{address} has no address"))?;
-    if !found.ip().is_loopback() {
-        bail!("--addr {address}: only a loopback address is accepted, such as 127.0.0.1:PORT");
-    }
-    Ok(found)
 }

@@ -308,6 +308,23 @@ impl Process {
         kib.map(|kib| kib * 1024).ok_or_else(|| Stop::skip("/proc/PID/status has no VmRSS"))
     }
 
+    /// The part of its resident memory that is no file's (`RssAnon`), in bytes.
+    ///
+    /// # Errors
+    /// As [`Process::resident_bytes`].
+    pub fn anonymous_bytes(&self) -> CaseResult<u64> {
+        let kib = self.files.status()?.rssanon;
+        kib.map(|kib| kib * 1024).ok_or_else(|| Stop::skip("/proc/PID/status has no RssAnon"))
+    }
+
+    /// How many descriptors are open.
+    ///
+    /// # Errors
+    /// A skip where `/proc/PID/fd` is hidden.
+    pub fn descriptor_count(&self) -> CaseResult<u64> {
+        Ok(self.files.fd_count()? as u64)
+    }
+
     /// Its TCP sockets, with the bytes that wait in them.
     ///
     /// # Errors

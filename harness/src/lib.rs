@@ -18,7 +18,8 @@
 //!    works with; [`inspect`]: what `/proc` says about the server.
 //! 3. [`verdict`]: how a case ends; [`autopsy`] and [`report`]: how that is told.
 //! 4. [`target`], [`rungs`], [`runner`]: which server, how it is built, how cases are run.
-//! 5. [`museum`]: whether the cases catch the mistakes that they are there for.
+//! 5. [`soak`]: the same judgement over half an hour, with failures induced.
+//! 6. [`museum`]: whether the cases catch the mistakes that they are there for.
 //!
 //! The harness uses no crate that a server is made of, so that it cannot share a mistake with what
 //! it judges.
@@ -51,6 +52,7 @@ pub mod runner;
 mod scene;
 pub mod selector;
 pub mod server;
+pub mod soak;
 mod spawner;
 pub mod stats;
 pub mod syscall_names;
@@ -58,4 +60,5 @@ pub mod target;
 pub mod transcript;
 pub mod transitions;
 pub mod verdict;
+mod which;
 pub mod workload;

@@ -3,17 +3,18 @@
 use crate::case::Case;
 use crate::cases::{self, GROUPS};
 use crate::matrix::{self, Verdicts};
-use crate::{lifecycle, rows, rungs};
+use crate::{lifecycle, rows, rungs, soak};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The notes with parts from here, relative to the workspace.
-const NOTES: [&str; 6] = [
+const NOTES: [&str; 7] = [
     "notes/day2-select-plan.md",
     "notes/day4-poll-migration-checklist.md",
     "notes/day5-connection-lifecycle-tests.md",
+    soak::report::NOTE,
     "notes/harness-cases.md",
     "notes/harness-matrix.md",
     "notes/w04-epoll-migration.md",
@@ -63,7 +64,10 @@ fn part(name: &str) -> Result<Option<String>> {
         "lifecycle matrix" => Some(lifecycle::matrix()),
         "lifecycle rows" => Some(lifecycle::coverage(&rows::table()?)),
         "lifecycle rows out of reach" => Some(lifecycle::unreached()),
-        _ => name.strip_suffix(" cases").and_then(group),
+        _ => match name.strip_prefix(soak::report::PART) {
+            Some(server) => Some(soak::report::of_kept_data(&soak::report::note(), server)?),
+            None => name.strip_suffix(" cases").and_then(group),
+        },
     })
 }
 

@@ -6,6 +6,7 @@
 mod day2;
 mod day3;
 mod day5;
+mod day6;
 mod migration;
 mod w05;
 
@@ -22,7 +23,7 @@ use std::sync::Arc;
 const MOST_CHARACTERS: usize = 5_000;
 
 /// The days that there is a proof for.
-pub const DAYS: [&str; 7] = ["day1", "day2", "day3", "day4", "w04", "day5", "w05"];
+pub const DAYS: [&str; 8] = ["day1", "day2", "day3", "day4", "w04", "day5", "day6", "w05"];
 
 /// What was found for a criterion, or what is missing.
 type Evidence = Result<String, String>;
@@ -39,6 +40,7 @@ pub fn prove(day: &str) -> Result<bool> {
         "day4" => migration::prove(&migration::DAY4),
         "w04" => migration::prove(&migration::W04),
         "day5" => day5::prove(),
+        "day6" => day6::prove(),
         "w05" => w05::prove(),
         _ => bail!("there is no proof for {day:?}; there are: {}", DAYS.join(", ")),
     }
