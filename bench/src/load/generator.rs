@@ -113,9 +113,11 @@ impl Generator {
             let now = self.now();
             if now >= measured.start && first.is_none() {
                 first = Some(self.cost(now));
+                tick = now;
             }
             if now >= measured.end && last.is_none() {
                 last = Some(self.cost(now));
+                tick = now;
             }
             if now >= tick {
                 tick = now + TICK;
