@@ -119,11 +119,7 @@ impl Generator {
             }
             if now >= tick {
                 tick = now + TICK;
-                progress(Progress {
-                    elapsed: Duration::from_nanos(now),
-                    total: Duration::from_nanos(measured.end),
-                    requests: self.latency.len(),
-                });
+                progress(self.progress(now));
             }
             if self.is_over(now) {
                 break;
@@ -146,6 +142,7 @@ impl Generator {
             }
         }
         let now = self.now();
+        progress(self.progress(now));
         let first = first.unwrap_or_else(|| self.cost(now));
         let last = last.unwrap_or_else(|| self.cost(now));
         Ok(self.report(first, last))
@@ -245,37 +242,35 @@ impl Generator {
             return;
         }
         let (system, traffic) = (&mut self.system, &mut self.traffic);
-        let replies = connection.receive(system, traffic, &mut self.scratch, hung_up);
-        match replies {
-            Ok(0) => {}
-            Ok(replies) => self.take_replies(index, replies),
+        let (replies, outcome) = connection.receive(system, traffic, &mut self.scratch, hung_up);
+        let (batch, unanswered) = (connection.batch, connection.unanswered());
+        let now = self.now();
+        self.count_replies(batch, unanswered, replies, now);
+        match outcome {
             Err(message) => self.give_up(index, message),
+            Ok(()) if replies == 0 || unanswered > 0 => {}
+            Ok(()) if self.closed_loop && now < self.schedule.measured.end => {
+                self.send_batch(index, now, u64::MAX);
+            }
+            Ok(()) => self.free.push_back(index),
         }
     }
 
-    /// Counts replies that have just become complete, and goes on when the whole batch has.
-    fn take_replies(&mut self, index: usize, replies: usize) {
-        let now = self.now();
-        let Some(connection) = &self.connections[index] else { return };
-        let (batch, unanswered) = (connection.batch, connection.unanswered());
+    /// Counts replies of a batch that have just become complete.
+    fn count_replies(&mut self, batch: Batch, unanswered: usize, replies: usize, now: u64) {
+        if replies == 0 {
+            return;
+        }
         self.under_way -= replies;
         self.last_reply = now;
         if self.closed_loop {
             self.record(batch.since, now, replies as u64);
-        } else {
-            let end = batch.first + (batch.count - unanswered) as u64;
-            for request in end - replies as u64..end {
-                let due = self.schedule.due(request).unwrap_or(batch.since);
-                self.record(due, now, 1);
-            }
-        }
-        if unanswered > 0 {
             return;
         }
-        if self.closed_loop && now < self.schedule.measured.end {
-            self.send_batch(index, now, u64::MAX);
-        } else {
-            self.free.push_back(index);
+        let end = batch.first + (batch.count - unanswered) as u64;
+        for request in end - replies as u64..end {
+            let due = self.schedule.due(request).unwrap_or(batch.since);
+            self.record(due, now, 1);
         }
     }
 
@@ -321,6 +316,14 @@ impl Generator {
 
     fn now(&self) -> u64 {
         nanoseconds(self.begin.elapsed())
+    }
+
+    fn progress(&self, now: u64) -> Progress {
+        Progress {
+            elapsed: Duration::from_nanos(now),
+            total: Duration::from_nanos(self.schedule.measured.end),
+            requests: self.latency.len(),
+        }
     }
 
     fn cost(&mut self, at: u64) -> Cost {
