@@ -43,6 +43,7 @@ pub(super) struct Generator {
     /// At a fixed rate: connections without a batch, the longest waiting first.
     free: VecDeque<usize>,
     scratch: Vec<u8>,
+    patience: u64,
     begin: Instant,
     /// The next request's number.
     next: u64,
@@ -89,6 +90,7 @@ impl Generator {
             connections: active.into_iter().map(|socket| Some(Connection::new(socket))).collect(),
             idle: idle.into_iter().map(Some).collect(),
             scratch: vec![0; SCRATCH],
+            patience: PATIENCE,
             begin: Instant::now(),
             next: 0,
             under_way: 0,
@@ -162,12 +164,12 @@ impl Generator {
         if unanswered == 0 {
             return true;
         }
-        let given_up = now > self.last_reply.max(end) + PATIENCE;
+        let given_up = now > self.last_reply.max(end) + self.patience;
         if given_up {
             self.errors += unanswered;
             self.first_error.get_or_insert_with(|| {
-                let seconds = PATIENCE / 1_000_000_000;
-                format!("{unanswered} requests were not answered: {seconds} s without any reply")
+                let patience = Duration::from_nanos(self.patience);
+                format!("{unanswered} requests were not answered: {patience:?} without any reply")
             });
         }
         given_up
@@ -341,5 +343,47 @@ impl Generator {
             cpu_seconds: (last.cpu - first.cpu).as_secs_f64(),
             syscalls: last.calls - first.calls,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Pace, Verb};
+    use std::net::{TcpListener, TcpStream};
+
+    /// On a server that never accepts, let alone answers.
+    fn unanswered(pace: Pace) -> Report {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let sockets = [0, 1].map(|_| {
+            let socket = TcpStream::connect(address).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            OwnedFd::from(socket)
+        });
+        let plan = Plan {
+            address,
+            connections: 2,
+            idle: 0,
+            pipeline: 3,
+            verb: Verb::Mn,
+            size: 0,
+            pace,
+            churn: None,
+            warmup: Duration::ZERO,
+            duration: Duration::from_millis(100),
+        };
+        let mut generator = Generator::new(&plan, sockets.into(), Vec::new()).unwrap();
+        generator.patience = 100_000_000;
+        generator.run(&mut |_| ()).unwrap()
+    }
+
+    #[test]
+    fn requests_that_are_never_answered_are_errors() {
+        let closed = unanswered(Pace::Closed);
+        assert_eq!((closed.requests, closed.errors), (0, 6));
+        assert!(closed.first_error.unwrap().contains("6 requests were not answered"));
+        // Those that were due and could not be sent count as well.
+        assert_eq!(unanswered(Pace::Open(1000.0)).errors, 100);
     }
 }

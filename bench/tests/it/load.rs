@@ -1,11 +1,7 @@
-//! The load generator against a small server that keeps count, and that lies when told to.
+//! The load generator.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers may")]
-
-mod scripted;
-
+use crate::scripted::{Act, Script, Server, honest};
 use bench::load::{self, Pace, Plan, Report, Verb};
-use scripted::{Act, Script, Server, honest};
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -151,6 +147,23 @@ fn idle_connections_are_opened_and_stay() {
     assert_clean(&report);
     // Three waves of idle ones, one of active ones, and a question behind each.
     assert_eq!(server.counts.connections.load(Ordering::SeqCst), 300 + 3 + 4 + 1);
+}
+
+#[test]
+fn an_idle_connection_that_is_closed_is_an_error() {
+    let server = Server::start(honest);
+    let mut closed = false;
+    let plan = Plan { idle: 3, connections: 1, ..plan(&server) };
+    let report = load::run(&plan, |progress| {
+        if progress.requests > 0 && !closed {
+            server.close_the_first();
+            closed = true;
+        }
+    })
+    .unwrap();
+    assert_eq!(report.errors, 1);
+    assert!(report.first_error.unwrap().contains("closed an idle connection"));
+    assert_eq!(report.requests, server.requests(), "the others go on");
 }
 
 /// The reply with another byte at this place.

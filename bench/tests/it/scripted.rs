@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct Counts {
     pub(crate) requests: AtomicUsize,
     /// Reads that brought something.
     pub(crate) reads: AtomicUsize,
+    /// The connections, as they were accepted.
+    sockets: Mutex<Vec<Weak<TcpStream>>>,
 }
 
 pub(crate) struct Server {
@@ -54,12 +56,20 @@ impl Server {
         thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
                 for_thread.connections.fetch_add(1, Ordering::SeqCst);
+                let socket = Arc::new(socket);
+                for_thread.sockets.lock().unwrap().push(Arc::downgrade(&socket));
                 let (counts, turn, listener) =
                     (Arc::clone(&for_thread), Arc::clone(&turn), Arc::clone(&listener));
-                thread::spawn(move || converse(socket, script, &counts, &turn, &listener));
+                thread::spawn(move || converse(&socket, script, &counts, &turn, &listener));
             }
         });
         Self { address, counts }
+    }
+
+    /// Closes the connection that was accepted first.
+    pub(crate) fn close_the_first(&self) {
+        let first = self.counts.sockets.lock().unwrap()[0].upgrade().unwrap();
+        shutdown(&first, Shutdown::Both).unwrap();
     }
 
     pub(crate) fn requests(&self) -> u64 {
@@ -68,7 +78,7 @@ impl Server {
 }
 
 fn converse(
-    mut socket: TcpStream,
+    mut socket: &TcpStream,
     script: Script,
     counts: &Counts,
     turn: &Mutex<()>,
@@ -95,7 +105,7 @@ fn converse(
                         return;
                     }
                     Act::Reset => {
-                        set_socket_linger(&socket, Some(Duration::ZERO)).unwrap();
+                        set_socket_linger(socket, Some(Duration::ZERO)).unwrap();
                         return;
                     }
                     Act::Leave(bytes) => {
