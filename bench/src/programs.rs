@@ -36,19 +36,21 @@ pub fn build(contenders: &[&'static Contender]) -> Result<BTreeMap<&'static str,
         });
     }
     let built = cargo_build(&packages)?;
+    let mut in_c = None;
     let mut programs = BTreeMap::new();
     for contender in contenders {
         let program = match contender.source {
-            Source::Package(package) => Program::Built(
-                built
-                    .get(contender.program)
-                    .with_context(|| {
-                        format!("the package {package} has no program {}", contender.program)
-                    })?
-                    .clone(),
-            ),
-            Source::C => c_build(built.get(C_BUILDER), contender.program)?,
+            Source::Package(_) => built.get(contender.program).cloned().map(Program::Built),
+            Source::C => {
+                let all = match &mut in_c {
+                    Some(all) => all,
+                    None => in_c.insert(c_build(built.get(C_BUILDER))?),
+                };
+                all.get(contender.program).cloned()
+            }
         };
+        let program = program
+            .with_context(|| format!("the workspace has no program {}", contender.program))?;
         programs.insert(contender.program, program);
     }
     Ok(programs)
@@ -84,25 +86,32 @@ fn cargo_build(packages: &BTreeSet<&str>) -> Result<BTreeMap<String, PathBuf>> {
     Ok(programs)
 }
 
-/// Has the peers' builder make one program in C. It answers with the program's path, or with
-/// `skipped:` and the reason.
-fn c_build(builder: Option<&PathBuf>, program: &str) -> Result<Program> {
+/// Has the peers' builder make those in C. For each it answers with a line: its name, and its path
+/// or `skipped:` and the reason.
+fn c_build(builder: Option<&PathBuf>) -> Result<BTreeMap<String, Program>> {
     let builder =
         builder.with_context(|| format!("the package peers has no program {C_BUILDER}"))?;
     let output = Command::new(builder)
-        .args(["build", program])
+        .arg("build")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("cannot run {}", builder.display()))?;
-    let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() {
-        bail!("{C_BUILDER} build {program} failed ({}); what it said stands above", output.status);
+        bail!("{C_BUILDER} build failed ({}); what it said stands above", output.status);
     }
-    Ok(match answer.strip_prefix("skipped:") {
+    let answer = String::from_utf8(output.stdout).context("a path that is not UTF-8")?;
+    Ok(answer.lines().filter_map(c_program).collect())
+}
+
+/// What one line of the builder's answer says.
+fn c_program(line: &str) -> Option<(String, Program)> {
+    let (name, rest) = line.split_once(' ')?;
+    let program = match rest.strip_prefix("skipped:") {
         Some(why) => Program::Missing(why.trim().to_owned()),
-        None => Program::Built(answer.into()),
-    })
+        None => Program::Built(rest.into()),
+    };
+    Some((name.to_owned(), program))
 }
 
 /// The cargo that runs this program, or the one in the path.
@@ -113,4 +122,18 @@ pub(crate) fn cargo() -> OsString {
 /// The root of the workspace.
 pub(crate) fn workspace() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), ".."].iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builder_s_answer_is_a_path_or_a_reason() {
+        let (name, program) = c_program("peer-libuv /a folder/peer-libuv").unwrap();
+        assert_eq!(name, "peer-libuv");
+        assert_eq!(program, Program::Built("/a folder/peer-libuv".into()));
+        let (_, program) = c_program("peer-libevent skipped: no cc: apt install gcc").unwrap();
+        assert_eq!(program, Program::Missing("no cc: apt install gcc".to_owned()));
+    }
 }
