@@ -128,7 +128,8 @@ pub struct Progress {
     pub requests: u64,
 }
 
-/// Puts the load on the server and says what came of it. `progress` is told about ten times a second.
+/// Puts the load on the server and says what came of it. `progress` is told ten times a second, and
+/// at the beginning and the end of the measured time.
 ///
 /// Everything runs on the calling thread, so that whoever wants it on a certain core pins that.
 /// Errors of the server are counted in the report. A connection that met one is closed and not

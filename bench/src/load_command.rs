@@ -3,6 +3,7 @@
 use crate::load::{self, Pace, Plan, Progress, Report, Verb};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
@@ -19,7 +20,8 @@ const LARGEST_BATCH: usize = 256 << 20;
 #[derive(Args, Debug)]
 pub struct LoadCommand {
     /// Where the server listens, for example 127.0.0.1:9090 (loopback only)
-    address: String,
+    #[arg(value_parser = resolve)]
+    address: SocketAddr,
     #[command(flatten)]
     flags: LoadFlags,
 }
@@ -69,7 +71,7 @@ impl LoadCommand {
     /// # Errors
     /// The load could not begin.
     pub fn run(&self) -> Result<bool> {
-        self.flags.run(resolve(&self.address)?)
+        self.flags.run(self.address)
     }
 }
 
@@ -79,7 +81,9 @@ impl LoadFlags {
     /// # Errors
     /// As for [`LoadCommand::run`].
     pub fn run(&self, address: SocketAddr) -> Result<bool> {
-        let plan = self.plan(address)?;
+        let plan = self.plan(address).unwrap_or_else(|reason| {
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{reason}\n")).exit()
+        });
         if let Some(core) = self.core {
             pin(core)?;
         }
@@ -101,13 +105,16 @@ impl LoadFlags {
         Ok(report.errors == 0)
     }
 
-    fn plan(&self, address: SocketAddr) -> Result<Plan> {
+    /// What the flags ask for, or why they don't go together.
+    fn plan(&self, address: SocketAddr) -> Result<Plan, &'static str> {
         if self.connections == 0 && self.idle == 0 {
-            bail!("no connections: give at least one by --connections or --idle");
+            return Err("no connections: give at least one by --connections or --idle");
         }
-        let pipeline = usize::try_from(self.pipeline)?;
-        if pipeline.saturating_mul(self.size) > LARGEST_BATCH {
-            bail!("--pipeline times --size is more than 256 MiB for each connection");
+        // A 64-bit machine's usize holds it.
+        let pipeline = self.pipeline as usize;
+        // Whatever is asked for takes a few bytes.
+        if pipeline.saturating_mul(self.size.saturating_add(32)) > LARGEST_BATCH {
+            return Err("--pipeline times --size is more than 256 MiB for each connection");
         }
         Ok(Plan {
             address,
@@ -221,13 +228,11 @@ fn pin(core: usize) -> Result<()> {
     sched_setaffinity(None, &cores).with_context(|| format!("--core {core}: there is no such core"))
 }
 
-fn resolve(address: &str) -> Result<SocketAddr> {
-    let mut found = address
-        .to_socket_addrs()
-        .with_context(|| format!("{address} is not HOST:PORT, such as 127.0.0.1:9090"))?;
-    let found = found.next().with_context(|| format!("{address} has no address"))?;
+fn resolve(address: &str) -> Result<SocketAddr, String> {
+    let found = address.to_socket_addrs().ok().and_then(|mut found| found.next());
+    let found = found.ok_or("HOST:PORT is expected, such as 127.0.0.1:9090")?;
     if !found.ip().is_loopback() {
-        bail!("{address}: only a loopback address is accepted, such as 127.0.0.1:9090");
+        return Err("only a loopback address is accepted, such as 127.0.0.1:9090".to_owned());
     }
     Ok(found)
 }
@@ -262,5 +267,30 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
         _ => Err("a number above 0 is expected: requests a second".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_digits_and_a_unit() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration_or_none("0s"), Ok(Duration::ZERO));
+        assert!(duration("0s").is_err());
+        for bad in ["", "1", "s", "-1s", "1.5s", "1h", "1 s", "5000000000s", "1µs"] {
+            assert!(duration_or_none(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_above_zero() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for bad in ["", "0", "-1", "inf", "NaN", "many"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -25,8 +25,9 @@ impl Unit {
         100.0 / (100.0 - percent)
     }
 
-    /// A value as it is written at a tick.
-    pub(crate) fn write(self, value: f64) -> String {
+    /// A value as it is written at a tick, and in a table beside the picture.
+    #[must_use]
+    pub fn write(self, value: f64) -> String {
         match self {
             Self::Number => grouped(value),
             Self::Seconds if value == 0.0 => "0".to_owned(),

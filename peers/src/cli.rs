@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
 
 /// Where a peer listens.
 #[derive(Args, Clone, Copy, Debug)]
@@ -65,6 +66,17 @@ fn listen_on(address: SocketAddrV4) -> Result<TcpListener, Errno> {
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Says what went wrong, if anything did, in one line and without a backtrace.
+pub fn exit(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A stream that has something to read once SIGTERM or SIGINT has come. It is blocking.

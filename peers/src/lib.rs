@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod c;
 pub mod cli;
 pub mod input;
 pub mod protocol;

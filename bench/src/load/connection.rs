@@ -74,34 +74,32 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes what has come and checks it; says how many replies are now complete that were not.
-    /// `hung_up`: the server sends no more, so what is left is read to the end.
-    ///
-    /// # Errors
-    /// In words.
+    /// Takes what has come and checks it: how many replies are now complete that were not, and what
+    /// broke the connection behind them, in words. `hung_up`: the server sends no more, so what is
+    /// left is read to the end.
     pub(super) fn receive(
         &mut self,
         system: &mut System,
         traffic: &mut Traffic,
         scratch: &mut [u8],
         hung_up: bool,
-    ) -> Result<usize, String> {
+    ) -> (usize, Result<(), String>) {
         let before = self.replies;
-        loop {
+        let outcome = loop {
             let count = match system.receive(&self.socket, scratch) {
-                Ok(0) => return Err(self.closed()),
+                Ok(0) => break Err(self.closed()),
                 Ok(count) => count,
-                Err(Errno::AGAIN) => break,
+                Err(Errno::AGAIN) => break Ok(()),
                 Err(Errno::INTR) => continue,
-                Err(error) => return Err(self.broken(error)),
+                Err(error) => break Err(self.broken(error)),
             };
-            self.check(traffic, &scratch[..count])?;
+            let checked = self.check(traffic, &scratch[..count]);
             // Less than there was room for: the socket is empty, and the next bytes are an event.
-            if count < scratch.len() && !hung_up {
-                break;
+            if checked.is_err() || (count < scratch.len() && !hung_up) {
+                break checked;
             }
-        }
-        Ok(self.replies - before)
+        };
+        (self.replies - before, outcome)
     }
 
     fn check(&mut self, traffic: &mut Traffic, mut bytes: &[u8]) -> Result<(), String> {

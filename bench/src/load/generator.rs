@@ -43,6 +43,7 @@ pub(super) struct Generator {
     /// At a fixed rate: connections without a batch, the longest waiting first.
     free: VecDeque<usize>,
     scratch: Vec<u8>,
+    patience: u64,
     begin: Instant,
     /// The next request's number.
     next: u64,
@@ -89,6 +90,7 @@ impl Generator {
             connections: active.into_iter().map(|socket| Some(Connection::new(socket))).collect(),
             idle: idle.into_iter().map(Some).collect(),
             scratch: vec![0; SCRATCH],
+            patience: PATIENCE,
             begin: Instant::now(),
             next: 0,
             under_way: 0,
@@ -113,17 +115,15 @@ impl Generator {
             let now = self.now();
             if now >= measured.start && first.is_none() {
                 first = Some(self.cost(now));
+                tick = now;
             }
             if now >= measured.end && last.is_none() {
                 last = Some(self.cost(now));
+                tick = now;
             }
             if now >= tick {
                 tick = now + TICK;
-                progress(Progress {
-                    elapsed: Duration::from_nanos(now),
-                    total: Duration::from_nanos(measured.end),
-                    requests: self.latency.len(),
-                });
+                progress(self.progress(now));
             }
             if self.is_over(now) {
                 break;
@@ -146,6 +146,7 @@ impl Generator {
             }
         }
         let now = self.now();
+        progress(self.progress(now));
         let first = first.unwrap_or_else(|| self.cost(now));
         let last = last.unwrap_or_else(|| self.cost(now));
         Ok(self.report(first, last))
@@ -165,12 +166,12 @@ impl Generator {
         if unanswered == 0 {
             return true;
         }
-        let given_up = now > self.last_reply.max(end) + PATIENCE;
+        let given_up = now > self.last_reply.max(end) + self.patience;
         if given_up {
             self.errors += unanswered;
             self.first_error.get_or_insert_with(|| {
-                let seconds = PATIENCE / 1_000_000_000;
-                format!("{unanswered} requests were not answered: {seconds} s without any reply")
+                let patience = Duration::from_nanos(self.patience);
+                format!("{unanswered} requests were not answered: {patience:?} without any reply")
             });
         }
         given_up
@@ -245,37 +246,35 @@ impl Generator {
             return;
         }
         let (system, traffic) = (&mut self.system, &mut self.traffic);
-        let replies = connection.receive(system, traffic, &mut self.scratch, hung_up);
-        match replies {
-            Ok(0) => {}
-            Ok(replies) => self.take_replies(index, replies),
+        let (replies, outcome) = connection.receive(system, traffic, &mut self.scratch, hung_up);
+        let (batch, unanswered) = (connection.batch, connection.unanswered());
+        let now = self.now();
+        self.count_replies(batch, unanswered, replies, now);
+        match outcome {
             Err(message) => self.give_up(index, message),
+            Ok(()) if replies == 0 || unanswered > 0 => {}
+            Ok(()) if self.closed_loop && now < self.schedule.measured.end => {
+                self.send_batch(index, now, u64::MAX);
+            }
+            Ok(()) => self.free.push_back(index),
         }
     }
 
-    /// Counts replies that have just become complete, and goes on when the whole batch has.
-    fn take_replies(&mut self, index: usize, replies: usize) {
-        let now = self.now();
-        let Some(connection) = &self.connections[index] else { return };
-        let (batch, unanswered) = (connection.batch, connection.unanswered());
+    /// Counts replies of a batch that have just become complete.
+    fn count_replies(&mut self, batch: Batch, unanswered: usize, replies: usize, now: u64) {
+        if replies == 0 {
+            return;
+        }
         self.under_way -= replies;
         self.last_reply = now;
         if self.closed_loop {
             self.record(batch.since, now, replies as u64);
-        } else {
-            let end = batch.first + (batch.count - unanswered) as u64;
-            for request in end - replies as u64..end {
-                let due = self.schedule.due(request).unwrap_or(batch.since);
-                self.record(due, now, 1);
-            }
-        }
-        if unanswered > 0 {
             return;
         }
-        if self.closed_loop && now < self.schedule.measured.end {
-            self.send_batch(index, now, u64::MAX);
-        } else {
-            self.free.push_back(index);
+        let end = batch.first + (batch.count - unanswered) as u64;
+        for request in end - replies as u64..end {
+            let due = self.schedule.due(request).unwrap_or(batch.since);
+            self.record(due, now, 1);
         }
     }
 
@@ -323,6 +322,14 @@ impl Generator {
         nanoseconds(self.begin.elapsed())
     }
 
+    fn progress(&self, now: u64) -> Progress {
+        Progress {
+            elapsed: Duration::from_nanos(now),
+            total: Duration::from_nanos(self.schedule.measured.end),
+            requests: self.latency.len(),
+        }
+    }
+
     fn cost(&mut self, at: u64) -> Cost {
         Cost { at, cpu: self.system.cpu_time(), calls: self.system.calls() }
     }
@@ -338,5 +345,47 @@ impl Generator {
             cpu_seconds: (last.cpu - first.cpu).as_secs_f64(),
             syscalls: last.calls - first.calls,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Pace, Verb};
+    use std::net::{TcpListener, TcpStream};
+
+    /// On a server that never accepts, let alone answers.
+    fn unanswered(pace: Pace) -> Report {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let sockets = [0, 1].map(|_| {
+            let socket = TcpStream::connect(address).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            OwnedFd::from(socket)
+        });
+        let plan = Plan {
+            address,
+            connections: 2,
+            idle: 0,
+            pipeline: 3,
+            verb: Verb::Mn,
+            size: 0,
+            pace,
+            churn: None,
+            warmup: Duration::ZERO,
+            duration: Duration::from_millis(100),
+        };
+        let mut generator = Generator::new(&plan, sockets.into(), Vec::new()).unwrap();
+        generator.patience = 100_000_000;
+        generator.run(&mut |_| ()).unwrap()
+    }
+
+    #[test]
+    fn requests_that_are_never_answered_are_errors() {
+        let closed = unanswered(Pace::Closed);
+        assert_eq!((closed.requests, closed.errors), (0, 6));
+        assert!(closed.first_error.unwrap().contains("6 requests were not answered"));
+        // Those that were due and could not be sent count as well.
+        assert_eq!(unanswered(Pace::Open(1000.0)).errors, 100);
     }
 }

@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// So many connections wait to be accepted at most; a backlog holds them.
-const WAVE: usize = 256;
+/// So many connections wait to be accepted at most; even a short backlog holds them.
+const WAVE: usize = 100;
 /// For a connection, and for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -41,3 +41,47 @@ impl Schedule {
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Verb;
+
+    fn schedule(pace: Pace) -> Schedule {
+        Schedule::new(&Plan {
+            address: ([127, 0, 0, 1], 9090).into(),
+            connections: 1,
+            idle: 0,
+            pipeline: 1,
+            verb: Verb::Mn,
+            size: 0,
+            pace,
+            churn: None,
+            warmup: Duration::from_secs(1),
+            duration: Duration::from_secs(2),
+        })
+    }
+
+    #[test]
+    fn as_many_requests_are_due_as_the_rate_says_and_none_after_the_end() {
+        for rate in [0.1, 1.0, 3.0, 333.0, 1000.0, 123_456.7, 2_000_000.0] {
+            let schedule = schedule(Pace::Open(rate));
+            assert_eq!(schedule.due_by(0), 1, "the first at once");
+            assert_eq!(schedule.due_by(u64::MAX), (3.0 * rate).ceil() as u64, "at {rate} a second");
+            for request in [1, 2, 7, 1000, 299_999] {
+                let due = schedule.due(request).unwrap();
+                if due < schedule.measured.end {
+                    assert_eq!(schedule.due_by(due), request + 1);
+                    assert_eq!(schedule.due_by(due - 1), request);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn in_a_closed_loop_nothing_is_due() {
+        let schedule = schedule(Pace::Closed);
+        assert_eq!((schedule.due(0), schedule.due_by(u64::MAX)), (None, 0));
+        assert_eq!(schedule.measured, 1_000_000_000..3_000_000_000);
+    }
+}

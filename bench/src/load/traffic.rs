@@ -137,3 +137,69 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     let dots = if bytes.len() > MOST { "…" } else { "" };
     format!("{}{dots}", bytes[..bytes.len().min(MOST)].escape_ascii())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_differ_by_their_number_only() {
+        let mut echo = Traffic::new(Verb::Echo, 10, 3);
+        assert_eq!(
+            echo.requests(0xab, 2),
+            b"echo 10\r\n000000abij\r\necho 10\r\n000000acij\r\n",
+            "two of at most three"
+        );
+        assert_eq!(Traffic::new(Verb::Echo, 1, 1).requests(0x2f, 1), b"echo 1\r\nf\r\n");
+        assert_eq!(Traffic::new(Verb::Echo, 0, 1).requests(7, 1), b"echo 0\r\n\r\n");
+        assert_eq!(Traffic::new(Verb::Mn, 9, 2).requests(7, 2), b"mn\r\nmn\r\n");
+        assert_eq!(Traffic::new(Verb::Burn, 9, 1).requests(7, 1), b"burn 9\r\n");
+        let mut compute = Traffic::new(Verb::Compute, 2, 1);
+        assert_eq!(compute.requests(TEXTS + 0x1b, 1), b"compute 1b\r\n");
+    }
+
+    #[test]
+    fn a_reply_is_right_in_whatever_pieces_it_comes() {
+        // printf '1b' | sha256sum
+        let digest = "2caf767aa0a1dc4247210e3c2cfd50b6321a91dd49ff5ee0fe8d2b8b52317d67";
+        let cases: [(Verb, usize, u64, Vec<u8>); 4] = [
+            (Verb::Echo, 10, 0xab, b"ECHO 10\r\n000000abij\r\n".to_vec()),
+            (Verb::Compute, 2, 0x1b, format!("result: {digest}\r\n").into_bytes()),
+            (Verb::Burn, 9, 0x1b, b"result: burned 9\r\n".to_vec()),
+            (Verb::Mn, 9, 0x1b, b"MN\r\n".to_vec()),
+        ];
+        for (verb, size, number, reply) in cases {
+            let mut traffic = Traffic::new(verb, size, 1);
+            assert_eq!(traffic.reply_len(), reply.len());
+            for cut in 0..reply.len() {
+                let (start, end) = reply.split_at(cut);
+                assert!(traffic.is_right(number, 0, start), "{verb:?} up to {cut}");
+                assert!(traffic.is_right(number, cut, end), "{verb:?} from {cut}");
+            }
+            for at in 0..reply.len() {
+                let mut wrong = reply.clone();
+                wrong[at] ^= 1;
+                assert!(!traffic.is_right(number, 0, &wrong), "{verb:?} byte {at}");
+                assert!(traffic.difference(number, 0, &wrong).contains(&format!("byte {at} ")));
+            }
+        }
+    }
+
+    #[test]
+    fn of_long_replies_the_ends_are_looked_at_and_of_one_in_64_all() {
+        let mut traffic = Traffic::new(Verb::Echo, 1000, 1);
+        for number in [63, 64] {
+            let mut reply = traffic.requests(number, 1).to_vec();
+            reply[..4].copy_from_slice(b"ECHO");
+            let unseen = 11 + NUMBER_LEN..reply.len() - TAIL;
+            for at in 0..reply.len() {
+                reply[at] ^= 1;
+                let (start, end) = reply.split_at(500);
+                let right =
+                    traffic.is_right(number, 0, start) && traffic.is_right(number, 500, end);
+                assert_eq!(right, number == 63 && unseen.contains(&at), "request {number}, {at}");
+                reply[at] ^= 1;
+            }
+        }
+    }
+}

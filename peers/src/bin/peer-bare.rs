@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
 
 /// The least that a server on epoll can do: echo and mn only
 #[derive(Parser)]
@@ -40,8 +41,11 @@ enum After {
 const EVENTS: usize = 1024;
 const RECEIVE: usize = 64 * 1024;
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    cli::exit(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
     let signals = cli::signals()?;
     let listener = cli.listen.bind()?;
 

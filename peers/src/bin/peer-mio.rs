@@ -12,6 +12,7 @@ use peers::cli::{self, Listen};
 use peers::protocol;
 use slab::Slab;
 use std::io::{self, ErrorKind, Read, Write};
+use std::process::ExitCode;
 
 /// The lab's protocol on mio
 #[derive(Parser)]
@@ -42,8 +43,11 @@ const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 const READ: usize = 64 * 1024;
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    cli::exit(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
     let signals = cli::signals()?;
     signals.set_nonblocking(true)?;
     let mut signals = UnixStream::from_std(signals);

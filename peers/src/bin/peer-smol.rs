@@ -8,6 +8,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, LocalExecutor, Task, future, unblock};
 use std::io;
 use std::net::TcpStream;
+use std::process::ExitCode;
 
 /// The lab's protocol on smol
 #[derive(Parser)]
@@ -19,8 +20,11 @@ struct Cli {
     pool: Pool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    cli::exit(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
     size_the_pool(cli.pool);
     let signals = Async::new(cli::signals()?)?;
     let listener = Async::new(cli.listen.bind()?)?;

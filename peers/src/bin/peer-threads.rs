@@ -8,6 +8,7 @@ use peers::input::Input;
 use peers::protocol;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
 use std::thread;
 
 /// The lab's protocol with a thread per connection
@@ -22,8 +23,11 @@ struct Cli {
 /// thousand of them are 20 GB of it.
 const STACK: usize = 64 * 1024;
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    cli::exit(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
     let mut signals = cli::signals()?;
     let listener = cli.listen.bind()?;
     listener.set_nonblocking(false)?;

@@ -7,10 +7,11 @@
 
 use bytes::{Buf, BytesMut};
 use clap::Parser;
-use peers::cli::{Listen, Pool};
+use peers::cli::{self, Listen, Pool};
 use peers::input::{READ, READ_MAX};
 use peers::protocol;
 use std::io;
+use std::process::ExitCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -31,8 +32,11 @@ struct Cli {
     multi_thread: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    cli::exit(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
     let mut builder =
         if cli.multi_thread { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     let runtime = builder.enable_io().max_blocking_threads(cli.pool.workers.get()).build()?;

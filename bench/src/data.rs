@@ -1,0 +1,256 @@
+//! What was measured, kept beside the pictures so that they can be drawn again.
+
+use crate::contenders::{self, Role};
+use crate::cores::Cores;
+use crate::machine::Machine;
+use crate::scenarios::{self, Job, Metric};
+use crate::statistics::Spread;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+
+/// The file's name in its folder.
+const FILE: &str = "data.json";
+
+/// The percentiles of latency that are kept.
+pub const PERCENTILES: [f64; 10] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0];
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Data {
+    /// Where and with what.
+    pub machine: Machine,
+    /// How.
+    pub settings: Settings,
+    /// What came of it, scenario by scenario.
+    pub entries: Vec<Entry>,
+}
+
+/// How it was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Rounds of each scenario.
+    pub rounds: usize,
+    /// Before each measuring, in milliseconds.
+    pub warmup: u64,
+    /// Of each measuring, in milliseconds.
+    pub duration: u64,
+    /// Which core is whose.
+    pub cores: Cores,
+}
+
+/// One contender in one scenario at one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The contender's name.
+    pub contender: String,
+    /// The value of what is varied.
+    pub step: Option<u64>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It answered everything, and rightly.
+    Measured {
+        /// One after the other.
+        rounds: Vec<Round>,
+        /// Of a round of its own, because counting takes time. `None`: not asked for.
+        calls: Option<Calls>,
+    },
+    /// A reply was wrong, or the server broke: what it was fast at does not count.
+    Wrong(String),
+    /// The program can't be had here.
+    Missing(String),
+}
+
+/// System calls of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Calls {
+    /// So many calls for so many requests.
+    Counted {
+        /// System calls of all threads.
+        calls: u64,
+        /// Requests answered meanwhile.
+        requests: u64,
+    },
+    /// They could not be counted, and why.
+    Unknown(String),
+}
+
+/// One round. Times are in nanoseconds, sizes in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// Requests answered.
+    pub requests: u64,
+    /// In so much time.
+    pub time: u64,
+    /// CPU time of the server in that time, all threads.
+    pub server_cpu: u64,
+    /// CPU time of the load generator in that time.
+    pub load_cpu: u64,
+    /// Resident memory of the server before the first connection.
+    pub resident_before: u64,
+    /// And at the end, with all connections open.
+    pub resident: u64,
+    /// Of this what is heap and stacks, before the first connection.
+    pub anonymous_before: u64,
+    /// And at the end, with all connections open.
+    pub anonymous: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
+    /// CPU time that the burners were given, for each second: at most one core's.
+    pub burned: Option<u64>,
+    /// Latency at each of [`PERCENTILES`].
+    pub latency: Vec<u64>,
+}
+
+impl Round {
+    /// Requests answered in a second.
+    #[must_use]
+    pub fn throughput(&self) -> f64 {
+        self.requests as f64 / seconds(self.time)
+    }
+
+    /// CPU time of the server for a request, in seconds.
+    #[must_use]
+    pub fn cpu(&self) -> f64 {
+        seconds(self.server_cpu) / self.requests as f64
+    }
+
+    /// Share of its core that the load generator used: near 1 it is the bottleneck itself.
+    #[must_use]
+    pub fn load_share(&self) -> f64 {
+        self.load_cpu as f64 / self.time as f64
+    }
+
+    /// Latency at one of [`PERCENTILES`], in seconds.
+    #[must_use]
+    pub fn latency(&self, percent: f64) -> f64 {
+        let place = PERCENTILES.iter().position(|&known| known == percent);
+        place.and_then(|place| self.latency.get(place)).map_or(f64::NAN, |&time| seconds(time))
+    }
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+impl Entry {
+    /// An entry for this job.
+    #[must_use]
+    pub fn new(job: &Job, outcome: Outcome) -> Self {
+        let (scenario, contender) = (job.scenario.name.into(), job.contender.name.into());
+        Self { scenario, contender, step: job.step, outcome }
+    }
+
+    /// Its rounds, none if it did not answer rightly.
+    #[must_use]
+    pub fn rounds(&self) -> &[Round] {
+        match &self.outcome {
+            Outcome::Measured { rounds, .. } => rounds,
+            Outcome::Wrong(_) | Outcome::Missing(_) => &[],
+        }
+    }
+
+    /// A figure round by round.
+    pub fn values(&self, figure: impl Fn(&Round) -> f64) -> Vec<f64> {
+        self.rounds().iter().map(figure).collect()
+    }
+
+    /// A figure over all rounds.
+    pub fn spread(&self, figure: impl Fn(&Round) -> f64) -> Option<Spread> {
+        Spread::of(&self.values(figure))
+    }
+
+    /// The figure that decides in its scenario, round by round.
+    #[must_use]
+    pub fn metric(&self) -> Vec<f64> {
+        let Ok(scenario) = scenarios::find(&self.scenario) else { return Vec::new() };
+        let connections = (scenario.connections + scenario.idle) as f64;
+        self.values(|round| match scenario.metric {
+            Metric::Throughput => round.throughput(),
+            Metric::P99 => round.latency(99.0),
+            Metric::P50 => round.latency(50.0),
+            Metric::Cpu => round.cpu(),
+            Metric::Memory => (round.resident as f64 - round.resident_before as f64) / connections,
+        })
+    }
+}
+
+impl Data {
+    /// The entries of a scenario.
+    #[must_use]
+    pub fn of(&self, scenario: &str) -> Vec<&Entry> {
+        self.entries.iter().filter(|entry| entry.scenario == scenario).collect()
+    }
+
+    /// The ceiling in a scenario, if it was measured.
+    #[must_use]
+    pub fn ceiling(&self, scenario: &str) -> Option<&Entry> {
+        self.of(scenario)
+            .into_iter()
+            .find(|entry| role(entry) == Some(Role::Ceiling) && !entry.rounds().is_empty())
+    }
+
+    /// The peer with the best median in a scenario, if one was measured.
+    #[must_use]
+    pub fn best_peer(&self, scenario: &str) -> Option<&Entry> {
+        let peers = self.of(scenario).into_iter().filter(|entry| role(entry) == Some(Role::Peer));
+        let ranked = peers.filter_map(|entry| Some((entry, Spread::of(&entry.metric())?.median)));
+        let more_is_better =
+            scenarios::find(scenario).is_ok_and(|scenario| scenario.metric.more_is_better());
+        let best = |a: &(&Entry, f64), b: &(&Entry, f64)| match more_is_better {
+            true => a.1.total_cmp(&b.1),
+            false => b.1.total_cmp(&a.1),
+        };
+        ranked.max_by(best).map(|(entry, _)| entry)
+    }
+
+    /// Reads it from a folder.
+    ///
+    /// # Errors
+    /// There is no data, or it is of another version of this program.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}; `bench run` makes it", path.display()))?;
+        serde_json::from_str(&text).with_context(|| {
+            format!("{} is not understood; `bench run` makes it anew", path.display())
+        })
+    }
+
+    /// Writes it into a folder, which is made if need be.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, self.json()?))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// As JSON with a line for each entry.
+    fn json(&self) -> serde_json::Result<String> {
+        let entries: Result<Vec<String>, _> =
+            self.entries.iter().map(serde_json::to_string).collect();
+        Ok(format!(
+            "{{\n\"machine\": {},\n\"settings\": {},\n\"entries\": [\n{}\n]\n}}\n",
+            serde_json::to_string(&self.machine)?,
+            serde_json::to_string(&self.settings)?,
+            entries?.join(",\n"),
+        ))
+    }
+}
+
+fn role(entry: &Entry) -> Option<Role> {
+    contenders::find(&entry.contender).ok().map(|contender| contender.role)
+}

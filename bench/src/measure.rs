@@ -1,0 +1,167 @@
+//! One measurement: a server is started, loaded, looked at and stopped.
+
+use crate::calls::Tracer;
+use crate::cores::{Cores, pin};
+use crate::data::{Calls, PERCENTILES, Round};
+use crate::load::{self, Pace, Plan, Progress, Report, Verb};
+use crate::scenarios::{BURN, Job};
+use crate::server::{Memory, Server};
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long a measurement takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Before the measuring.
+    pub warmup: Duration,
+    /// Of the measuring.
+    pub duration: Duration,
+}
+
+/// What the server had used at one moment.
+#[derive(Clone, Copy)]
+struct Sample {
+    cpu: Duration,
+    memory: Memory,
+}
+
+impl Sample {
+    fn of(server: &Server) -> Result<Self> {
+        Ok(Self { cpu: server.cpu()?, memory: server.memory()? })
+    }
+}
+
+/// Measures one round.
+///
+/// # Errors
+/// The server could not be started or broke, or a reply was wrong.
+pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<Round> {
+    let server = start(job, program, cores)?;
+    let fresh = Sample::of(&server)?;
+    let plan = job.plan(server.address, timing.warmup, timing.duration);
+    let (mut begin, mut end) = (None, None);
+    let mut watch = |progress: Progress| {
+        if progress.elapsed >= plan.warmup && begin.is_none() {
+            begin = Some(Sample::of(&server));
+        }
+        if progress.elapsed >= progress.total && end.is_none() {
+            end = Some(Sample::of(&server));
+        }
+    };
+    let (report, burned) = match job.scenario.burners {
+        0 => (load::run(&plan, &mut watch)?, None),
+        burners => {
+            let (report, burned) = beside_burners(burners, &plan, &mut watch)?;
+            (report, Some(burned))
+        }
+    };
+    let report = flawless(report)?;
+    server.stop()?;
+    let begin = begin.context("the load said nothing at its beginning")??;
+    let end = end.context("the load said nothing at its end")??;
+    let latency = PERCENTILES.map(|percent| report.latency.value_at_percentile(percent));
+    Ok(Round {
+        requests: report.requests,
+        time: nanoseconds(report.seconds),
+        server_cpu: (end.cpu - begin.cpu).as_nanos() as u64,
+        load_cpu: nanoseconds(report.cpu_seconds),
+        resident_before: fresh.memory.resident,
+        resident: end.memory.resident,
+        anonymous_before: fresh.memory.anonymous,
+        anonymous: end.memory.anonymous,
+        peak: end.memory.peak,
+        burned,
+        latency: latency.to_vec(),
+    })
+}
+
+/// Counts the system calls of a round of its own.
+///
+/// # Errors
+/// As [`round`]. That they can't be counted is no error.
+pub fn calls(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<Calls> {
+    let server = start(job, program, cores)?;
+    let plan = job.plan(server.address, timing.warmup, timing.duration);
+    let (mut tracer, mut counted) = (None, None);
+    let report = load::run(&plan, |progress| {
+        if progress.elapsed >= plan.warmup && tracer.is_none() && counted.is_none() {
+            tracer = Some(Tracer::attach(&server));
+        }
+        if progress.elapsed >= progress.total
+            && let Some(tracer) = tracer.take()
+        {
+            counted = Some(tracer.and_then(Tracer::finish));
+        }
+    })?;
+    let report = flawless(report)?;
+    server.stop()?;
+    Ok(match counted.context("the load said nothing at its end")? {
+        Ok(calls) => Calls::Counted { calls, requests: report.requests },
+        Err(why) => Calls::Unknown(format!("{why:#}")),
+    })
+}
+
+/// Starts the server on its core, and has the calling thread go on on the load's.
+fn start(job: &Job, program: &Path, cores: Cores) -> Result<Server> {
+    // A process inherits the affinity of the thread that starts it, and its threads do so from it.
+    pin(cores.server)?;
+    // It inherits the timer slack too, which a load has made finer than a server's is (prctl(2)).
+    rustix::thread::set_current_timer_slack(None).context("PR_SET_TIMERSLACK")?;
+    let server = Server::start(job.contender.name, program, &job.arguments());
+    pin(cores.load)?;
+    server
+}
+
+/// A load beside clients that ask for nothing but CPU time, and how much of it they were given for
+/// each second, in nanoseconds.
+fn beside_burners(
+    burners: usize,
+    plan: &Plan,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<(Report, u64)> {
+    let burning = Plan {
+        connections: burners,
+        pipeline: 1,
+        verb: Verb::Burn,
+        size: BURN,
+        pace: Pace::Closed,
+        warmup: Duration::ZERO,
+        // Longer than the load that is measured, so that the workers are busy until its end.
+        duration: plan.warmup + plan.duration + Duration::from_millis(10 * BURN as u64),
+        ..plan.clone()
+    };
+    thread::scope(|scope| {
+        let (started, starts) = mpsc::channel();
+        let burners = scope.spawn(move || {
+            load::run(&burning, |_| {
+                let _ = started.send(());
+            })
+        });
+        // Nothing comes if the burners failed; their error is told below.
+        let _ = starts.recv();
+        let report = load::run(plan, watch);
+        let Ok(burned) = burners.join() else { bail!("the burners panicked") };
+        let burned = flawless(burned.context("the burners")?).context("the burners")?;
+        let given = burned.requests as f64 * BURN as f64 / 1e3 / burned.seconds;
+        Ok((report?, nanoseconds(given)))
+    })
+}
+
+/// The report, if every reply was right.
+fn flawless(report: Report) -> Result<Report> {
+    if report.errors > 0 {
+        let first = report.first_error.as_deref().unwrap_or("not told");
+        bail!("{} errors, the first: {first}", report.errors);
+    }
+    if report.requests == 0 {
+        bail!("no request was answered in the measured time");
+    }
+    Ok(report)
+}
+
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9).round() as u64
+}

@@ -1,0 +1,414 @@
+//! What is measured.
+
+use crate::contenders::{CONTENDERS, Contender};
+use crate::load::{Pace, Plan, Verb};
+use anyhow::{Result, bail};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// By which figure the contenders of a scenario are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Requests a second; more is better.
+    Throughput,
+    /// The latency that 99 of 100 requests stay below; less is better.
+    P99,
+    /// The latency in the middle; less is better.
+    P50,
+    /// CPU time of the server for one request; less is better.
+    Cpu,
+    /// Growth of the resident set for each connection; less is better.
+    Memory,
+}
+
+impl Metric {
+    /// Whether the larger figure is the better one.
+    #[must_use]
+    pub fn more_is_better(self) -> bool {
+        self == Self::Throughput
+    }
+}
+
+/// What is varied within a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steps {
+    /// Nothing.
+    None,
+    /// The number of idle connections.
+    Idle(&'static [u64]),
+    /// `--workers` of the server.
+    Workers(&'static [u64]),
+}
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Everybody but those of [`Scenario::without`].
+    Everybody,
+    /// These.
+    Only(&'static [&'static str]),
+}
+
+/// One question, put to several servers.
+#[derive(Debug)]
+pub struct Scenario {
+    /// What it is called on the command line and in the data.
+    pub name: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What one can learn from it.
+    pub shows: &'static str,
+    /// The figure that decides.
+    pub metric: Metric,
+    /// Connections that send requests.
+    pub connections: usize,
+    /// Connections that send nothing.
+    pub idle: usize,
+    /// Requests that a connection has under way at a time.
+    pub pipeline: usize,
+    /// What is asked for.
+    pub verb: Verb,
+    /// Its size, in the verb's unit.
+    pub size: usize,
+    /// When requests are sent.
+    pub pace: Pace,
+    /// Requests after which a connection is closed and a new one opened.
+    pub churn: Option<u64>,
+    /// Connections beside them that ask for `burn` all the time, from a thread of their own.
+    pub burners: usize,
+    /// What is varied.
+    pub steps: Steps,
+    /// Who takes part.
+    pub who: Who,
+    /// Who can't, and why.
+    pub without: &'static [(&'static str, &'static str)],
+}
+
+/// How long one of the burners' tasks uses a CPU, in milliseconds.
+pub const BURN: usize = 50;
+
+const SELECT_CANNOT: &str = "FD_SETSIZE: select(2) has room for 1,024 descriptors, no more";
+const NO_SELECT: &[(&str, &str)] =
+    &[("day2-select-loop", SELECT_CANNOT), ("day3-backpressure", SELECT_CANNOT)];
+
+/// Those with a pool for what uses a CPU; and, to see what a pool is for, the loop that has none and
+/// the threads that need none.
+const POOLS: Who = Who::Only(&[
+    "w04-epoll",
+    "w05-handoff",
+    "peer-tokio",
+    "peer-tokio-multi",
+    "peer-smol",
+    "peer-threads",
+    "peer-libuv",
+]);
+
+/// A small echo on 50 connections, from which the others differ in what they are about.
+const SMALL_ECHO: Scenario = Scenario {
+    name: "echo",
+    title: "Small echo, one request at a time",
+    shows: "the whole cost of one request: a wait, a read, a write",
+    metric: Metric::Throughput,
+    connections: 50,
+    idle: 0,
+    pipeline: 1,
+    verb: Verb::Echo,
+    size: 32,
+    pace: Pace::Closed,
+    churn: None,
+    burners: 0,
+    steps: Steps::None,
+    who: Who::Everybody,
+    without: &[],
+};
+
+/// All of them, in the order in which they run.
+pub const SCENARIOS: &[Scenario] = &[
+    SMALL_ECHO,
+    Scenario {
+        name: "pipeline",
+        title: "Small echo, 16 requests at a time",
+        shows: "the cost of the protocol itself: system calls are shared by 16 requests",
+        pipeline: 16,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "large-echo",
+        title: "Echo of 16 KiB",
+        shows: "how often bytes are copied, and whether buffers are made anew",
+        size: 16 << 10,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "idle-900",
+        title: "Small echo beside 900 idle connections",
+        shows: "what connections cost that do nothing; as many as select can watch",
+        idle: 900,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "idle-9000",
+        title: "Small echo beside 9,000 idle connections",
+        shows: "what ten times as many cost",
+        idle: 9_000,
+        without: NO_SELECT,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "active-1000",
+        title: "Small echo on 1,000 connections",
+        shows: "many events in one turn of the loop",
+        connections: 1_000,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "churn",
+        title: "A connection for each request",
+        shows: "what it costs to accept a connection, to set it up and to clear it away",
+        churn: Some(1),
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "compute-small",
+        title: "The SHA-256 of one byte",
+        shows: "what it costs to hand a task to another thread and its result back",
+        verb: Verb::Compute,
+        size: 1,
+        who: POOLS,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "compute",
+        title: "The SHA-256 of 8,000 bytes",
+        shows: "the same with a task that is worth it",
+        verb: Verb::Compute,
+        size: 8_000,
+        who: POOLS,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "cpu-load",
+        title: "Small echo while all workers burn CPU",
+        shows: "whether the loop gets the CPU when it needs it: 500 echoes a second in open loop, \
+                beside four clients that ask for 50 ms of CPU time again and again",
+        metric: Metric::P99,
+        connections: 20,
+        pipeline: 64,
+        pace: Pace::Open(500.0),
+        burners: 4,
+        who: POOLS,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "memory",
+        title: "10,000 connections, all but one idle",
+        shows: "what the server keeps for a connection",
+        metric: Metric::Memory,
+        connections: 1,
+        idle: 9_999,
+        without: NO_SELECT,
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "curve",
+        title: "One event among idle connections",
+        shows: "the classic curve: select and poll look at all descriptors for each event, epoll at \
+                the one that is ready",
+        metric: Metric::Cpu,
+        connections: 1,
+        verb: Verb::Mn,
+        size: 0,
+        steps: Steps::Idle(&[0, 100, 300, 900, 3_000, 9_000]),
+        who: Who::Only(&["day2-select-loop", "day4-poll", "w04-epoll"]),
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "handoff-none",
+        title: "One echo at a time, answered by the loop",
+        shows: "a round trip without a hand-off, to compare the next one with",
+        metric: Metric::P50,
+        connections: 1,
+        size: 1,
+        who: Who::Only(&["w05-handoff"]),
+        ..SMALL_ECHO
+    },
+    Scenario {
+        name: "handoff-workers",
+        title: "One tiny task at a time, by number of workers",
+        shows: "what the way to a worker and back adds to a round trip",
+        metric: Metric::P50,
+        connections: 1,
+        verb: Verb::Compute,
+        size: 1,
+        steps: Steps::Workers(&[1, 2, 4, 8]),
+        who: Who::Only(&["w05-handoff"]),
+        ..SMALL_ECHO
+    },
+];
+
+/// The most idle connections that a server over select(2) is asked to keep.
+const SELECT_IDLE: u64 = 900;
+
+/// One server, to be measured in one scenario at one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    /// The question.
+    pub scenario: &'static Scenario,
+    /// Who is asked.
+    pub contender: &'static Contender,
+    /// The value of what is varied.
+    pub step: Option<u64>,
+}
+
+impl Scenario {
+    /// Everyone who takes part.
+    pub fn contenders(&self) -> impl Iterator<Item = &'static Contender> {
+        CONTENDERS.iter().filter(|contender| {
+            let invited = match self.who {
+                Who::Everybody => true,
+                Who::Only(names) => names.contains(&contender.name),
+            };
+            invited && !self.without.iter().any(|(name, _)| *name == contender.name)
+        })
+    }
+
+    /// All that is to be measured, step by step.
+    #[must_use]
+    pub fn jobs(&'static self) -> Vec<Job> {
+        let steps: Vec<Option<u64>> = match self.steps {
+            Steps::None => vec![None],
+            Steps::Idle(steps) | Steps::Workers(steps) => steps.iter().copied().map(Some).collect(),
+        };
+        let mut jobs = Vec::new();
+        for step in steps {
+            jobs.extend(self.contenders().map(|contender| Job { scenario: self, contender, step }));
+        }
+        // The curve of select ends where its descriptors do.
+        jobs.retain(|job| job.contender.about != "select" || job.idle() as u64 <= SELECT_IDLE);
+        jobs
+    }
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.scenario.name, self.contender.name)?;
+        match self.step {
+            Some(step) => write!(f, " at {step}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Job {
+    /// Idle connections at this step.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        match (self.scenario.steps, self.step) {
+            (Steps::Idle(_), Some(step)) => step as usize,
+            _ => self.scenario.idle,
+        }
+    }
+
+    /// What the program is given, the port last: 0, so that the kernel picks one.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> =
+            self.contender.arguments.iter().map(|&argument| argument.to_owned()).collect();
+        if let (Steps::Workers(_), Some(step)) = (self.scenario.steps, self.step) {
+            arguments.extend(["--workers".to_owned(), step.to_string()]);
+        }
+        arguments.push("0".to_owned());
+        arguments
+    }
+
+    /// The load.
+    #[must_use]
+    pub fn plan(&self, address: SocketAddr, warmup: Duration, duration: Duration) -> Plan {
+        let scenario = self.scenario;
+        Plan {
+            address,
+            connections: scenario.connections,
+            idle: self.idle(),
+            pipeline: scenario.pipeline,
+            verb: scenario.verb,
+            size: scenario.size,
+            pace: scenario.pace,
+            churn: scenario.churn,
+            warmup,
+            duration,
+        }
+    }
+}
+
+/// The scenario of this name.
+///
+/// # Errors
+/// There is none; the message lists those that there are.
+pub fn find(name: &str) -> Result<&'static Scenario> {
+    match SCENARIOS.iter().find(|scenario| scenario.name == name) {
+        Some(scenario) => Ok(scenario),
+        None => {
+            let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            bail!("there is no scenario `{name}`; there are: {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contenders;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_scenarios_have_a_name_or_a_title_in_common() {
+        let names: BTreeSet<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        let titles: BTreeSet<_> = SCENARIOS.iter().map(|scenario| scenario.title).collect();
+        assert_eq!((names.len(), titles.len()), (SCENARIOS.len(), SCENARIOS.len()));
+    }
+
+    #[test]
+    fn everyone_who_is_named_exists() {
+        for scenario in SCENARIOS {
+            if let Who::Only(names) = scenario.who {
+                for name in names {
+                    contenders::find(name).unwrap();
+                }
+            }
+            for (name, why) in scenario.without {
+                contenders::find(name).unwrap();
+                assert!(!why.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn select_is_never_asked_for_more_than_it_can_watch() {
+        for job in SCENARIOS.iter().flat_map(Scenario::jobs) {
+            if job.contender.about.starts_with("select") {
+                let descriptors = job.scenario.connections + job.idle();
+                assert!(descriptors <= 1_000, "{}: {descriptors}", job.scenario.name);
+            }
+        }
+    }
+
+    #[test]
+    fn steps_reach_the_plan_or_the_command() {
+        let jobs = |name| find(name).unwrap().jobs();
+        let curve = jobs("curve");
+        assert_eq!(curve.len(), 16, "4 on select, 6 on poll, 6 on epoll");
+        assert_eq!(curve.last().unwrap().idle(), 9_000);
+        let workers = jobs("handoff-workers");
+        assert_eq!(workers[1].arguments(), ["--workers", "2", "0"]);
+        assert_eq!(jobs("echo")[0].arguments(), ["0"]);
+    }
+
+    #[test]
+    fn burners_outnumber_no_pool() {
+        // Every pool has four workers unless told otherwise (notes/protocol.md section 2).
+        let burning: Vec<_> = SCENARIOS.iter().filter(|scenario| scenario.burners > 0).collect();
+        assert!(burning.iter().all(|scenario| scenario.burners == 4));
+        assert!(!burning.is_empty());
+    }
+}
