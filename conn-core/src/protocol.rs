@@ -113,6 +113,7 @@ impl Decoder {
     /// Takes one step through `input`; returns how many bytes it used up, and what they were.
     ///
     /// Bytes that were not used up must be passed again, with whatever has arrived behind them.
+    #[inline]
     pub fn step<'a>(&mut self, input: &'a [u8], limits: &Limits) -> (usize, Step<'a>) {
         match self.frame {
             Frame::Header => self.header(input, limits),
@@ -121,6 +122,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn header<'a>(&mut self, input: &'a [u8], limits: &Limits) -> (usize, Step<'a>) {
         // The end of the longest line that is allowed lies within its bytes, one CR and one LF.
         let window = &input[..input.len().min(limits.max_header.saturating_add(2))];

@@ -78,6 +78,7 @@ impl Reply<'_> {
     }
 }
 
+#[inline]
 fn write_decimal(out: &mut Vec<u8>, prefix: &[u8], value: u64) {
     out.extend_from_slice(prefix);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
