@@ -27,6 +27,7 @@ use pressure::Pressure;
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 use std::time::Instant;
+use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, trace};
 
 /// The most that one `recv` takes, and with one `recv` a visit all that a connection may take of a
@@ -335,28 +336,40 @@ impl<S> Connection<S> {
     /// The one door through which the state changes. Says what is to be done.
     fn apply(&mut self, event: Event) -> Action {
         let pending = self.pending();
-        let (row, from, to, action) = match lookup(self.state, event, pending) {
-            Some(row) => (row.id, self.state, row.to, row.action),
-            None => {
-                // A bug of ours, never something that a peer can cause. It costs one connection.
-                error!(
-                    conn = self.id.0, fd = self.fd, state = %self.state, %event, %pending,
-                    "no rule for this event: closing the connection"
-                );
-                debug_assert!(false, "{} + {event} [{pending}] has no rule", self.state);
-                ("none", self.state, ConnState::Closing, Action::CloseSocket)
-            }
+        let (row, to, action) = match lookup(self.state, event, pending) {
+            Some(row) => (row.id, row.to, row.action),
+            None => self.no_rule(event, pending),
         };
-        if from == to {
-            trace!(conn = self.id.0, fd = self.fd, row, state = %from, %event, %action, "event");
-        } else {
-            debug!(conn = self.id.0, fd = self.fd, row, %from, %event, %to, %action, "transition");
+        // What makes the lines is kept out of here: this runs several times a request.
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            self.log(row, event, to, action);
         }
         if action == Action::CloseSocket {
             self.linger = None;
         }
         self.state = to;
         action
+    }
+
+    /// A bug of ours, never something that a peer can cause. It costs one connection.
+    #[cold]
+    fn no_rule(&self, event: Event, pending: Pending) -> (&'static str, ConnState, Action) {
+        error!(
+            conn = self.id.0, fd = self.fd, state = %self.state, %event, %pending,
+            "no rule for this event: closing the connection"
+        );
+        debug_assert!(false, "{} + {event} [{pending}] has no rule", self.state);
+        ("none", ConnState::Closing, Action::CloseSocket)
+    }
+
+    #[cold]
+    fn log(&self, row: &str, event: Event, to: ConnState, action: Action) {
+        let from = self.state;
+        if from == to {
+            trace!(conn = self.id.0, fd = self.fd, row, state = %from, %event, %action, "event");
+        } else {
+            debug!(conn = self.id.0, fd = self.fd, row, %from, %event, %to, %action, "transition");
+        }
     }
 
     /// Whether it is to be visited again without waiting.

@@ -113,6 +113,7 @@ impl Decoder {
     /// Takes one step through `input`; returns how many bytes it used up, and what they were.
     ///
     /// Bytes that were not used up must be passed again, with whatever has arrived behind them.
+    #[inline]
     pub fn step<'a>(&mut self, input: &'a [u8], limits: &Limits) -> (usize, Step<'a>) {
         match self.frame {
             Frame::Header => self.header(input, limits),
@@ -121,6 +122,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn header<'a>(&mut self, input: &'a [u8], limits: &Limits) -> (usize, Step<'a>) {
         // The end of the longest line that is allowed lies within its bytes, one CR and one LF.
         let window = &input[..input.len().min(limits.max_header.saturating_add(2))];
@@ -242,9 +244,18 @@ pub fn parse_header(line: &[u8]) -> Header<'_> {
     }
 }
 
-fn trim_start(bytes: &[u8]) -> &[u8] {
-    let start = bytes.iter().position(|&byte| byte != b' ').unwrap_or(bytes.len());
-    &bytes[start..]
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' '] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 fn alone<'a>(text: &[u8], command: Command<'a>) -> Header<'a> {
@@ -265,10 +276,10 @@ fn message<'a>(text: &'a [u8], command: impl FnOnce(&'a [u8]) -> Command<'a>) ->
 
 /// The only argument in `text`: decimal digits, worth at most `max`.
 fn number(text: &[u8], max: u64, reason: &'static str) -> Result<u64, LineError> {
-    let mut arguments = text.split(|&byte| byte == b' ').filter(|argument| !argument.is_empty());
-    let (Some(digits), None) = (arguments.next(), arguments.next()) else {
+    let digits = trim_end(trim_start(text));
+    if digits.is_empty() {
         return Err(LineError::Arguments(reason));
-    };
+    }
     let mut value = 0_u64;
     for digit in digits {
         // Saturating, so that a number of any length is out of range instead of wrapped around.

@@ -1,7 +1,6 @@
 //! Replies to bytes.
 
 use crate::protocol::{FramingError, LineError};
-use std::io::Write;
 
 /// A reply. Replies always end their lines in CR LF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +78,11 @@ impl Reply<'_> {
     }
 }
 
+#[inline]
 fn write_decimal(out: &mut Vec<u8>, prefix: &[u8], value: u64) {
     out.extend_from_slice(prefix);
-    write!(out, "{value}\r\n").expect("writing to a Vec does not fail");
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

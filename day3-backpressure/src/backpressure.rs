@@ -40,7 +40,7 @@ impl WritePolicy for Backpressure {
     fn decide(&self, queue: &Queue) -> Verdict {
         let Queue { waiting, appended, paused, window } = *queue;
         let full = waiting >= self.high_water;
-        let long = waiting >= self.long();
+        let long = || waiting >= self.long();
         match window {
             // The pause makes this impossible: the queue was full before this reply.
             _ if appended > 0 && waiting - appended >= self.high_water => {
@@ -48,12 +48,12 @@ impl WritePolicy for Backpressure {
             }
             _ if !paused && full => Verdict::Pause,
             _ if paused && !full && waiting <= self.low_water => Verdict::Resume,
-            Window::Running | Window::Over { .. } if !long => Verdict::EndWindow,
+            Window::Running | Window::Over { .. } if !long() => Verdict::EndWindow,
             Window::Over { taken } if taken < self.enough() => {
                 Verdict::Disconnect(Reason::SlowReaderSustained)
             }
             Window::Over { .. } => Verdict::BeginWindow,
-            Window::None if long => Verdict::BeginWindow,
+            Window::None if long() => Verdict::BeginWindow,
             Window::None | Window::Running => Verdict::GoOn,
         }
     }

@@ -12,11 +12,12 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 /// The wheel's resolution.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(TICK_MS);
+const TICK_MS: u64 = 250;
 
-/// Deadlines further away than this share every second tick only, so that any number of idle
-/// connections wakes the loop at most twice a second.
-const FAR: Duration = Duration::from_secs(1);
+/// Deadlines further away than so many ticks share every second tick only, so that any number of
+/// idle connections wakes the loop at most twice a second.
+const FAR: u64 = 4;
 
 /// Slots of the wheel: as many as a `u128` has bits.
 const SLOTS: u64 = 128;
@@ -50,14 +51,13 @@ impl Deadlines {
 
     /// Makes sure that `fd` is looked at, at the latest half a second after `at`, or earlier if the
     /// wheel does not reach that far.
-    pub fn arm(&mut self, fd: RawFd, at: Instant, now: Instant) {
+    pub fn arm(&mut self, fd: RawFd, at: Instant) {
         let Ok(index) = usize::try_from(fd) else { return };
         if index >= self.armed.len() {
             self.armed.resize(index + 1, 0);
         }
-        let since_start = at.saturating_duration_since(self.start);
-        let mut tick = since_start.as_millis().div_ceil(TICK.as_millis()) as u64;
-        if at.saturating_duration_since(now) > FAR {
+        let mut tick = self.millis(at).div_ceil(TICK_MS);
+        if tick > self.current + FAR {
             tick = tick.next_multiple_of(2);
         }
         // An even horizon, so that those who are put there share their ticks as well.
@@ -85,8 +85,7 @@ impl Deadlines {
     /// Moves the wheel to `now` and puts the descriptors to look at into `due`.
     pub fn expire(&mut self, now: Instant, due: &mut Vec<RawFd>) {
         due.clear();
-        let elapsed = now.saturating_duration_since(self.start);
-        let now_tick = (elapsed.as_millis() / TICK.as_millis()) as u64;
+        let now_tick = self.millis(now) / TICK_MS;
         // One round reaches every slot, however long the loop slept.
         for tick in self.current + 1..=now_tick.min(self.current + SLOTS) {
             let slot = (tick % SLOTS) as usize;
@@ -104,6 +103,11 @@ impl Deadlines {
         }
         self.current = self.current.max(now_tick);
     }
+
+    /// Milliseconds from the start of the wheel to `at`.
+    fn millis(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.start).as_millis() as u64
+    }
 }
 
 #[cfg(test)]
@@ -120,7 +124,7 @@ mod tests {
         let start = Instant::now();
         for ms in [1, 249, 250, 251, 999, 1_000, 1_001, 5_000, 29_999] {
             let mut wheel = Deadlines::new(start);
-            wheel.arm(7, after(start, ms), start);
+            wheel.arm(7, after(start, ms));
             let next = wheel.next().expect("armed");
             assert!(next >= after(start, ms), "{ms} ms");
             assert!(next <= after(start, ms + 500), "{ms} ms");
@@ -137,9 +141,9 @@ mod tests {
     fn an_earlier_deadline_replaces_a_later_one_and_not_the_other_way_round() {
         let start = Instant::now();
         let mut wheel = Deadlines::new(start);
-        wheel.arm(7, after(start, 10_000), start);
-        wheel.arm(7, after(start, 2_000), start);
-        wheel.arm(7, after(start, 20_000), start);
+        wheel.arm(7, after(start, 10_000));
+        wheel.arm(7, after(start, 2_000));
+        wheel.arm(7, after(start, 20_000));
         let mut due = Vec::new();
         wheel.expire(after(start, 2_500), &mut due);
         assert_eq!(due, [7]);
@@ -160,14 +164,14 @@ mod tests {
             assert!(due.is_empty(), "nobody is due yet");
             let at = now + Duration::from_secs(60);
             idle_until.insert(fd, at);
-            wheel.arm(fd, at, now);
+            wheel.arm(fd, at);
         }
         while let Some(now) = wheel.next() {
             *wakes.entry(now.duration_since(start).as_secs()).or_default() += 1;
             wheel.expire(now, &mut due);
             for fd in &due {
                 if idle_until[fd] > now {
-                    wheel.arm(*fd, idle_until[fd], now);
+                    wheel.arm(*fd, idle_until[fd]);
                 } else {
                     idle_until.remove(fd);
                 }
@@ -183,14 +187,14 @@ mod tests {
         let start = Instant::now();
         let mut wheel = Deadlines::new(start);
         for fd in 0..100_i32 {
-            wheel.arm(fd, after(start, 300 * u64::from(fd.unsigned_abs())), start);
+            wheel.arm(fd, after(start, 300 * u64::from(fd.unsigned_abs())));
         }
         let mut due = Vec::new();
         wheel.expire(after(start, 10_000_000), &mut due);
         due.sort_unstable();
         assert_eq!(due, (0..100).collect::<Vec<_>>());
         // And the wheel still turns.
-        wheel.arm(3, after(start, 10_000_400), after(start, 10_000_000));
+        wheel.arm(3, after(start, 10_000_400));
         wheel.expire(after(start, 10_000_500), &mut due);
         assert_eq!(due, [3]);
     }

@@ -257,7 +257,7 @@ impl<P: Poller, E: Executor> EventLoop<P, E> {
                 self.clients.insert(conn.id(), fd);
             }
             if let Some(at) = conn.deadline(self.turn.now, &self.turn.limits) {
-                self.deadlines.arm(fd, at, self.turn.now);
+                self.deadlines.arm(fd, at);
             }
         }
     }

@@ -215,14 +215,15 @@ impl<S: Stream> Connection<S> {
         let slice_end = turn.now + TASK_SLICE;
         let mut used = 0;
         self.unparsed = Unparsed::Fragment;
-        loop {
+        while used < input.len() {
             if matches!(self.input, Input::Cut) {
                 return input.len();
             }
-            if self.task.is_some() || turn.now >= slice_end || !self.has_room(turn) {
-                if used < input.len() {
-                    self.unparsed = Unparsed::Requests;
-                }
+            let between_requests = self.decoder.frame() == Frame::Header;
+            if between_requests
+                && (self.task.is_some() || turn.now >= slice_end || !self.has_room(turn))
+            {
+                self.unparsed = Unparsed::Requests;
                 return used;
             }
             let (count, step) = self.decoder.step(&input[used..], &turn.limits);
@@ -253,6 +254,7 @@ impl<S: Stream> Connection<S> {
             // That request is over; the clock of the next starts with its own first byte.
             self.request_start = None;
         }
+        used
     }
 
     fn work<E: Executor>(&mut self, work: Work<'_>, turn: &mut Turn<E>) {
