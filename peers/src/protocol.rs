@@ -155,7 +155,9 @@ fn parse_body(input: &[u8], start: usize, len: usize) -> Parsed<'_> {
 
 /// The only argument in `text`: decimal digits, worth at most `max`.
 fn number(text: &[u8], max: u64) -> Option<u64> {
-    let digits = text.trim_ascii();
+    let digits = text.trim_prefix_spaces();
+    let end = digits.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+    let digits = &digits[..end];
     if digits.is_empty() {
         return None;
     }

@@ -83,7 +83,10 @@ fn conversations() -> Vec<Conversation> {
             ),
         ),
         conversation("\n \nnope\nechos 1\n", "ERROR\r\n".repeat(4)),
-        conversation("echo\necho x\necho 1 2\necho -1\necho 2147483648\n", number.repeat(5)),
+        conversation(
+            "echo\necho x\necho 1 2\necho -1\necho \t1\necho 2147483648\n",
+            number.repeat(6),
+        ),
         conversation("burn\nburn 1.5\nburn 10001\n", milliseconds.repeat(3)),
         conversation(
             "fail no\nFAIL  a \npanic boom\n",
