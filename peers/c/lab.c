@@ -234,6 +234,16 @@ struct answered answer(const char *input, size_t len, struct bytes *replies, wor
         } else if (is(verb, "version")) {
             add_text(replies, alone ? "VERSION 0.1.0\r\n"
                                     : "CLIENT_ERROR this request takes no argument\r\n");
+        } else if (is(verb, "fail") || is(verb, "panic")) {
+            /* Nobody panics here: what is compared is the happy path. */
+            if (rest.len == 0) {
+                add_text(replies, "CLIENT_ERROR a message is missing\r\n");
+            } else {
+                add_text(replies, is(verb, "fail") ? "SERVER_ERROR "
+                                                   : "SERVER_ERROR task panicked: ");
+                bytes_add(replies, rest.at, rest.len);
+                add_text(replies, "\r\n");
+            }
         } else if (is(verb, "quit") && alone) {
             return (struct answered){.consumed = header, .quit = true};
         } else if (is(verb, "quit")) {

@@ -18,6 +18,10 @@ pub enum Request<'a> {
     Quit,
     /// Use a CPU.
     Work(Work<'a>),
+    /// Say that it failed, in these words.
+    Fail(&'a [u8]),
+    /// Say that it panicked, in these words. No peer does: what is compared is the happy path.
+    Panic(&'a [u8]),
     /// A line that asks for nothing known, with the reply to it.
     Bad(&'static str),
 }
@@ -74,6 +78,16 @@ pub fn answer(
             }
             Request::MetaNoop => replies.extend_from_slice(b"MN\r\n"),
             Request::Version => replies.extend_from_slice(VERSION.as_bytes()),
+            Request::Fail(message) => {
+                replies.extend_from_slice(b"SERVER_ERROR ");
+                replies.extend_from_slice(message);
+                replies.extend_from_slice(b"\r\n");
+            }
+            Request::Panic(message) => {
+                replies.extend_from_slice(b"SERVER_ERROR task panicked: ");
+                replies.extend_from_slice(message);
+                replies.extend_from_slice(b"\r\n");
+            }
             Request::Bad(reply) => replies.extend_from_slice(reply.as_bytes()),
             Request::Work(task) => work(task, replies),
             Request::Quit => return Answered { consumed, missing: 0, quit: true },
@@ -83,6 +97,7 @@ pub fn answer(
 
 const VERSION: &str = concat!("VERSION ", env!("CARGO_PKG_VERSION"), "\r\n");
 const UNKNOWN: Request<'_> = Request::Bad("ERROR\r\n");
+const NO_MESSAGE: Request<'_> = Request::Bad("CLIENT_ERROR a message is missing\r\n");
 const NO_ARGUMENT: Request<'_> = Request::Bad("CLIENT_ERROR this request takes no argument\r\n");
 
 /// Finds the request at the front of `input`.
@@ -116,6 +131,10 @@ pub fn parse(input: &[u8]) -> Parsed<'_> {
         alone(Request::Version)
     } else if is(b"quit") {
         alone(Request::Quit)
+    } else if is(b"fail") {
+        if text.is_empty() { NO_MESSAGE } else { Request::Fail(text) }
+    } else if is(b"panic") {
+        if text.is_empty() { NO_MESSAGE } else { Request::Panic(text) }
     } else {
         UNKNOWN
     };
@@ -136,7 +155,9 @@ fn parse_body(input: &[u8], start: usize, len: usize) -> Parsed<'_> {
 
 /// The only argument in `text`: decimal digits, worth at most `max`.
 fn number(text: &[u8], max: u64) -> Option<u64> {
-    let digits = text.trim_ascii();
+    let digits = text.trim_prefix_spaces();
+    let end = digits.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+    let digits = &digits[..end];
     if digits.is_empty() {
         return None;
     }

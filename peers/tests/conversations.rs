@@ -83,8 +83,16 @@ fn conversations() -> Vec<Conversation> {
             ),
         ),
         conversation("\n \nnope\nechos 1\n", "ERROR\r\n".repeat(4)),
-        conversation("echo\necho x\necho 1 2\necho -1\necho 2147483648\n", number.repeat(5)),
+        conversation(
+            "echo\necho x\necho 1 2\necho -1\necho \t1\necho 2147483648\n",
+            number.repeat(6),
+        ),
         conversation("burn\nburn 1.5\nburn 10001\n", milliseconds.repeat(3)),
+        conversation(
+            "fail no\nFAIL  a \npanic boom\n",
+            "SERVER_ERROR no\r\nSERVER_ERROR  a \r\nSERVER_ERROR task panicked: boom\r\n",
+        ),
+        conversation("fail\npanic \n", "CLIENT_ERROR a message is missing\r\n".repeat(2)),
         conversation("mn 1\nversion 1\nquit 1\n", no_argument.repeat(3)),
         conversation("echo 3\r\nabcd\r\nmn\r\n", "CLIENT_ERROR bad data chunk\r\n"),
         conversation("mn\ncompute 1\nquit\n", format!("MN\r\n{DIGEST_OF_1}")),
