@@ -79,6 +79,7 @@ fn the_warmup_is_left_out() {
     let report = run(&Plan { pace: Pace::Open(1000.0), warmup, ..plan(&server) });
     assert_clean(&report);
     assert_eq!((report.requests, server.requests()), (300, 500));
+    assert_eq!(report.seconds, 0.3);
 }
 
 #[test]
