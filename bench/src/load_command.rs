@@ -206,13 +206,18 @@ fn print_summary(report: &Report) {
 fn show_progress() -> impl FnMut(Progress) {
     let bar = ProgressBar::new(0);
     // The template is known to be right; without it there would still be a bar.
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {elapsed} of {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {msg}") {
         bar.set_style(style);
     }
     move |progress: Progress| {
         bar.set_length(progress.total.as_millis() as u64);
         bar.set_position(progress.elapsed.as_millis() as u64);
-        bar.set_message(format!("{:?}, {} requests", progress.total, progress.requests));
+        bar.set_message(format!(
+            "{:.1} s of {:.1} s, {} requests",
+            progress.elapsed.as_secs_f64(),
+            progress.total.as_secs_f64(),
+            progress.requests
+        ));
         if progress.elapsed >= progress.total {
             bar.finish_and_clear();
         }

@@ -93,33 +93,36 @@ fn converse(
             Ok(count) => input.extend_from_slice(&chunk[..count]),
         }
         counts.reads.fetch_add(1, Ordering::SeqCst);
+        // The replies to what one read has brought leave together.
+        let mut output = Vec::new();
         while let Some((reply, used, counted)) = answer(&input) {
             input.drain(..used);
-            let sent = if counted {
-                let _turn = turn.lock().unwrap();
-                let number = 1 + counts.requests.fetch_add(1, Ordering::SeqCst);
-                match script(number, reply) {
-                    Act::Send(bytes) => socket.write_all(&bytes),
-                    Act::Close(bytes) => {
-                        let _ = socket.write_all(&bytes);
-                        return;
-                    }
-                    Act::Reset => {
-                        set_socket_linger(socket, Some(Duration::ZERO)).unwrap();
-                        return;
-                    }
-                    Act::Leave(bytes) => {
-                        // Wakes the thread that accepts, and ends it: accept(2) fails from now on.
-                        shutdown(listener, Shutdown::Both).unwrap();
-                        socket.write_all(&bytes)
-                    }
-                }
-            } else {
-                socket.write_all(&reply)
-            };
-            if sent.is_err() {
-                return;
+            if !counted {
+                output.extend(reply);
+                continue;
             }
+            let _turn = turn.lock().unwrap();
+            let number = 1 + counts.requests.fetch_add(1, Ordering::SeqCst);
+            match script(number, reply) {
+                Act::Send(bytes) => output.extend(bytes),
+                Act::Close(bytes) => {
+                    output.extend(bytes);
+                    let _ = socket.write_all(&output);
+                    return;
+                }
+                Act::Reset => {
+                    set_socket_linger(socket, Some(Duration::ZERO)).unwrap();
+                    return;
+                }
+                Act::Leave(bytes) => {
+                    output.extend(bytes);
+                    // Wakes the thread that accepts, and ends it: accept(2) fails from now on.
+                    shutdown(listener, Shutdown::Both).unwrap();
+                }
+            }
+        }
+        if socket.write_all(&output).is_err() {
+            return;
         }
     }
 }
