@@ -319,7 +319,7 @@ pub(crate) mod examples {
                 entry("w04-epoll", rounds(18_000, 5_000)),
                 entry("peer-tokio", rounds(20_000, 20_000)),
                 entry("peer-mio", rounds(10_000, 10_000)),
-                outcome("peer-libuv", Outcome::Wrong("3 errors, the first: a bad length".into())),
+                outcome("peer-libuv", Outcome::Wrong("a bad length (errors in all: 3)".into())),
                 outcome("peer-libevent", Outcome::Missing("no libevent".into())),
                 entry("peer-bare", rounds(20_000, 1_000)),
             ],

@@ -155,7 +155,7 @@ fn beside_burners(
 fn flawless(report: Report) -> Result<Report> {
     if report.errors > 0 {
         let first = report.first_error.as_deref().unwrap_or("not told");
-        bail!("{} errors, the first: {first}", report.errors);
+        bail!("{first} (errors in all: {})", report.errors);
     }
     if report.requests == 0 {
         bail!("no request was answered in the measured time");

@@ -284,7 +284,7 @@ mod tests {
     fn who_answers_wrongly_is_told_and_not_ranked() {
         let table = echo();
         assert!(!table.contains("| peer-libuv"), "{table}");
-        assert!(table.contains("- peer-libuv is not ranked: 3 errors, the first: a bad length"));
+        assert!(table.contains("- peer-libuv is not ranked: a bad length (errors in all: 3)"));
         assert!(table.contains("- peer-libevent was skipped: no libevent"));
     }
 
