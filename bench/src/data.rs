@@ -183,6 +183,14 @@ impl Entry {
             Metric::Memory => (round.resident as f64 - round.resident_before as f64) / connections,
         })
     }
+
+    /// Growth of heap and stacks for each connection, in bytes, round by round.
+    #[must_use]
+    pub fn anonymous_per_connection(&self) -> Vec<f64> {
+        let Ok(scenario) = scenarios::find(&self.scenario) else { return Vec::new() };
+        let connections = (scenario.connections + scenario.idle) as f64;
+        self.values(|round| (round.anonymous as f64 - round.anonymous_before as f64) / connections)
+    }
 }
 
 impl Data {
@@ -200,18 +208,25 @@ impl Data {
             .find(|entry| role(entry) == Some(Role::Ceiling) && !entry.rounds().is_empty())
     }
 
+    /// The peers that answered rightly in a scenario.
+    #[must_use]
+    pub fn peers(&self, scenario: &str) -> Vec<&Entry> {
+        let mut entries = self.of(scenario);
+        entries.retain(|entry| role(entry) == Some(Role::Peer) && !entry.rounds().is_empty());
+        entries
+    }
+
     /// The peer with the best median in a scenario, if one was measured.
     #[must_use]
     pub fn best_peer(&self, scenario: &str) -> Option<&Entry> {
-        let peers = self.of(scenario).into_iter().filter(|entry| role(entry) == Some(Role::Peer));
+        let more_is_better = scenarios::find(scenario).ok()?.metric.more_is_better();
+        let peers = self.peers(scenario).into_iter();
         let ranked = peers.filter_map(|entry| Some((entry, Spread::of(&entry.metric())?.median)));
-        let more_is_better =
-            scenarios::find(scenario).is_ok_and(|scenario| scenario.metric.more_is_better());
-        let best = |a: &(&Entry, f64), b: &(&Entry, f64)| match more_is_better {
+        let (best, _) = ranked.max_by(|a, b| match more_is_better {
             true => a.1.total_cmp(&b.1),
             false => b.1.total_cmp(&a.1),
-        };
-        ranked.max_by(best).map(|(entry, _)| entry)
+        })?;
+        Some(best)
     }
 
     /// Reads it from a folder.
@@ -253,4 +268,89 @@ impl Data {
 
 fn role(entry: &Entry) -> Option<Role> {
     contenders::find(&entry.contender).ok().map(|contender| contender.role)
+}
+
+#[cfg(test)]
+pub(crate) mod examples {
+    use super::*;
+
+    /// One round of a second with so many requests, each of which costs so many nanoseconds.
+    pub(crate) fn round(requests: u64, cpu_of_a_request: u64) -> Round {
+        Round {
+            requests,
+            time: 1_000_000_000,
+            server_cpu: requests * cpu_of_a_request,
+            peak: 4 << 20,
+            latency: PERCENTILES.map(|percent| (percent * 1e3) as u64).to_vec(),
+            ..Round::default()
+        }
+    }
+
+    fn entry(contender: &str, rounds: Vec<Round>) -> Entry {
+        let (scenario, contender) = ("echo".to_owned(), contender.to_owned());
+        let calls = Some(Calls::Counted { calls: 21, requests: 10 });
+        Entry { scenario, contender, step: None, outcome: Outcome::Measured { rounds, calls } }
+    }
+
+    /// The small echo on a machine that was half as fast in the second of three rounds; libuv answers
+    /// wrongly, libevent is not there.
+    pub(crate) fn data() -> Data {
+        let rounds = |requests: u64, cpu| {
+            [requests, requests / 2, requests].map(|requests| round(requests, cpu)).to_vec()
+        };
+        let outcome = |contender: &str, outcome| Entry { outcome, ..entry(contender, vec![]) };
+        Data {
+            machine: Machine {
+                date: "2026-01-02".to_owned(),
+                commit: "abc".to_owned(),
+                processor: "a processor".to_owned(),
+                cores: 2,
+                kernel: "6.1".to_owned(),
+                rustc: "rustc 1.95.0".to_owned(),
+                libraries: [("tokio".to_owned(), "1.0".to_owned())].into(),
+            },
+            settings: Settings {
+                rounds: 3,
+                warmup: 150,
+                duration: 700,
+                cores: Cores { server: 1, load: 0 },
+            },
+            entries: vec![
+                entry("w04-epoll", rounds(18_000, 5_000)),
+                entry("peer-tokio", rounds(20_000, 20_000)),
+                entry("peer-mio", rounds(10_000, 10_000)),
+                outcome("peer-libuv", Outcome::Wrong("a bad length (errors in all: 3)".into())),
+                outcome("peer-libevent", Outcome::Missing("no libevent".into())),
+                entry("peer-bare", rounds(20_000, 1_000)),
+            ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = examples::data();
+        data.write(folder.path()).unwrap();
+        assert_eq!(Data::read(folder.path()).unwrap(), data);
+    }
+
+    #[test]
+    fn without_data_the_message_says_how_to_get_some() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = Data::read(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("`bench run` makes it"), "{message}");
+    }
+
+    #[test]
+    fn the_best_peer_is_neither_a_rung_nor_the_ceiling_nor_wrong() {
+        let data = examples::data();
+        assert_eq!(data.best_peer("echo").unwrap().contender, "peer-tokio");
+        assert_eq!(data.ceiling("echo").unwrap().contender, "peer-bare");
+        assert!(data.best_peer("churn").is_none());
+    }
 }

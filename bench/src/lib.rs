@@ -2,7 +2,8 @@
 //!
 //! `bench load` puts one [`load`] on one server. `bench run` puts the [`scenarios`] to all
 //! [`contenders`], round by round ([`run`]), each time on a [`server`] of its own ([`measure`]), and
-//! keeps the [`data`], from which [`tables`] and [`pictures`] are made and put into the [`notes`].
+//! keeps the [`data`], from which [`tables`], [`goals`] and [`pictures`] are made and put into the
+//! [`notes`].
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ pub mod calls;
 pub mod contenders;
 pub mod cores;
 pub mod data;
+pub mod goals;
 pub mod interrupt;
 pub mod list;
 pub mod load;

@@ -93,14 +93,15 @@ pub fn calls(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<
         if progress.elapsed >= progress.total
             && let Some(tracer) = tracer.take()
         {
-            counted = Some(tracer.and_then(Tracer::finish));
+            // Not what the report counts, which are those that are still under way too.
+            counted = Some((tracer.and_then(Tracer::finish), progress.requests));
         }
     })?;
-    let report = flawless(report)?;
+    flawless(report)?;
     server.stop()?;
     Ok(match counted.context("the load said nothing at its end")? {
-        Ok(calls) => Calls::Counted { calls, requests: report.requests },
-        Err(why) => Calls::Unknown(format!("{why:#}")),
+        (Ok(calls), requests) => Calls::Counted { calls, requests },
+        (Err(why), _) => Calls::Unknown(format!("{why:#}")),
     })
 }
 
@@ -154,7 +155,7 @@ fn beside_burners(
 fn flawless(report: Report) -> Result<Report> {
     if report.errors > 0 {
         let first = report.first_error.as_deref().unwrap_or("not told");
-        bail!("{} errors, the first: {first}", report.errors);
+        bail!("{first} (errors in all: {})", report.errors);
     }
     if report.requests == 0 {
         bail!("no request was answered in the measured time");

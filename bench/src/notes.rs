@@ -4,7 +4,7 @@ use crate::data::Data;
 use crate::machine::Machine;
 use crate::programs::workspace;
 use crate::scenarios::SCENARIOS;
-use crate::{pictures, tables};
+use crate::{goals, pictures, tables};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::fmt::Write;
@@ -93,6 +93,7 @@ fn part(data: &Data, name: &str) -> Option<String> {
         "machine" => Some(machine(&data.machine)),
         "method" => Some(method(data)),
         "tables" => Some(all_tables(data)),
+        "goals" => Some(goals::table(data)),
         _ => None,
     }
 }

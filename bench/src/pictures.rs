@@ -165,8 +165,8 @@ fn percentiles(data: &Data, scenario: &str, title: &str) -> Option<String> {
 /// The round trip of a tiny task by number of workers, and of an echo that needs none.
 fn handoff_workers(data: &Data) -> Option<String> {
     let mut chart = LineChart::new("Round trip of a tiny task, by number of workers")
-        .x(Axis::new("workers").log())
-        .y(Axis::new("latency").unit(Unit::Seconds))
+        .x(Axis::new("workers").range(0.0, 9.0).step(1.0))
+        .y(Axis::new("latency").unit(Unit::Seconds).log())
         .markers();
     let tasks: Vec<&Entry> =
         data.of("handoff-workers").into_iter().filter(|entry| !entry.rounds().is_empty()).collect();

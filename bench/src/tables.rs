@@ -42,7 +42,7 @@ fn ranking(data: &Data, scenario: &Scenario) -> Table {
         ranked.reverse();
     }
     for (entry, _) in ranked {
-        let row = Row { data, scenario, entry };
+        let row = Row { data, entry };
         let figures = columns.iter().map(|column| (column.figure)(&row).unwrap_or("–".to_owned()));
         table.add_row(std::iter::once(entry.contender.clone()).chain(figures));
     }
@@ -52,7 +52,6 @@ fn ranking(data: &Data, scenario: &Scenario) -> Table {
 /// One line of a ranking.
 struct Row<'a> {
     data: &'a Data,
-    scenario: &'a Scenario,
     entry: &'a Entry,
 }
 
@@ -96,21 +95,17 @@ const COLUMNS: &[Column] = &[
     Column {
         heading: "of which heap and stacks",
         stands_in: |scenario| scenario.metric == Metric::Memory,
-        figure: |row| {
-            let connections = (row.scenario.connections + row.scenario.idle) as f64;
-            let bytes = row.median(|r| r.anonymous as f64 - r.anonymous_before as f64)?;
-            Some(thousands(bytes / connections))
-        },
+        figure: |row| Some(thousands(Spread::of(&row.entry.anonymous_per_connection())?.median)),
     },
     Column {
         heading: "to the best peer",
         stands_in: |_| true,
-        figure: |row| row.ratio_to(row.data.best_peer(row.scenario.name)),
+        figure: |row| row.ratio_to(row.data.best_peer(&row.entry.scenario)),
     },
     Column {
         heading: "to the ceiling",
         stands_in: |scenario| scenario.metric != Metric::P99,
-        figure: |row| row.ratio_to(row.data.ceiling(row.scenario.name)),
+        figure: |row| row.ratio_to(row.data.ceiling(&row.entry.scenario)),
     },
     Column {
         heading: "server CPU/request",
@@ -253,4 +248,56 @@ fn three_digits(value: f64) -> f64 {
     }
     let unit = 10f64.powf(value.log10().floor() - 2.0);
     (value / unit).round() * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::examples;
+    use crate::scenarios;
+
+    fn echo() -> String {
+        of_scenario(&examples::data(), scenarios::find("echo").unwrap())
+    }
+
+    /// The cells of a server's row.
+    fn row(table: &str, server: &str) -> Vec<String> {
+        let line = table.lines().find(|line| line.starts_with(&format!("| {server} "))).unwrap();
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_best_stands_first_with_its_ratios() {
+        let table = echo();
+        let servers: Vec<&str> = table
+            .lines()
+            .skip(2)
+            .filter_map(|line| line.strip_prefix("| ")?.split(' ').next())
+            .collect();
+        assert_eq!(servers.last(), Some(&"peer-mio"), "{table}");
+        let w04 = row(&table, "w04-epoll");
+        assert_eq!(w04[1], "18,000 (9,000 … 18,000)");
+        assert_eq!(w04[2..6], ["0.90", "0.90", "5 µs", "2.10"]);
+    }
+
+    #[test]
+    fn who_answers_wrongly_is_told_and_not_ranked() {
+        let table = echo();
+        assert!(!table.contains("| peer-libuv"), "{table}");
+        assert!(table.contains("- peer-libuv is not ranked: a bad length (errors in all: 3)"));
+        assert!(table.contains("- peer-libevent was skipped: no libevent"));
+    }
+
+    #[test]
+    fn who_can_t_take_part_is_named_with_the_reason() {
+        let table = of_scenario(&examples::data(), scenarios::find("idle-9000").unwrap());
+        assert!(table.contains("- day2-select-loop does not take part: FD_SETSIZE"), "{table}");
+    }
+
+    #[test]
+    fn figures_have_three_digits() {
+        assert_eq!(time(1.23456e-5), "12.3 µs");
+        assert_eq!(time(0.0), "0");
+        assert_eq!(thousands(1234567.8), "1,234,568");
+    }
 }

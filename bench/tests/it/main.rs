@@ -4,4 +4,5 @@
 
 mod load;
 mod load_command;
+mod run;
 mod scripted;
