@@ -235,3 +235,16 @@ fn listening_port(pid: u32) -> u16 {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn a_soak_that_cannot_run_says_why() {
+    let soak = |arguments: &[&str]| {
+        let mut command = harness();
+        command.arg("soak").args(arguments);
+        command.assert()
+    };
+    soak(&[]).code(2).stderr(contains("--rung"));
+    soak(&["--rung", "day4", "--duration", "30"]).code(2).stderr(contains("needs a unit"));
+    soak(&["--cmd", "./server"]).code(2).stderr(contains("{port}"));
+    soak(&["--cmd", "sh -c 'exit 7' {port}"]).code(3).stderr(contains("exited with status 7"));
+}

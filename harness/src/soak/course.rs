@@ -135,6 +135,7 @@ impl<'a> Course<'a> {
             command: plan.command.clone(),
             machine: report::machine(),
             seed: plan.seed,
+            patience_s: patience.as_secs_f64(),
             descriptor_limit: is_ours.then_some(plan.descriptor_limit),
             rest: process.as_ref().map(|process| Rest {
                 descriptors_before: process.descriptor_count().ok(),
@@ -392,7 +393,12 @@ impl<'a> Course<'a> {
         self.crowd.recovery = Some(Recovery::new(from));
         self.crowd.patient_from = self.crowd.patient_from.max(from);
         self.record.induced.push(induced);
-        let lived = self.go(self.started.elapsed() + self.plan.settles_in())?;
+        let mut lived = self.go(self.started.elapsed() + self.plan.settles_in())?;
+        // What comes next must not cut this short.
+        let limit = from + self.plan.limits.scale(PATIENCE);
+        while lived && !self.has_recovered() && Instant::now() < limit {
+            lived = self.go(self.started.elapsed() + LOOK)?;
+        }
         self.take_row();
         let tally = &mut self.crowd.tally;
         tally.is_calm = true;
@@ -402,6 +408,12 @@ impl<'a> Course<'a> {
         }
         self.phase = "steady";
         Ok(lived)
+    }
+
+    fn has_recovered(&self) -> bool {
+        self.crowd.recovery.as_ref().is_none_or(|recovery| {
+            recovery.newcomer_s().is_some() && recovery.errors_gone_s(Instant::now()).is_some()
+        })
     }
 
     /// The times of the recovery that has been watched until now.

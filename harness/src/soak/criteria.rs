@@ -6,8 +6,6 @@ use super::report::mib;
 /// How much more resident memory a server may have at the end (notes/protocol.md section 3), in
 /// bytes.
 const MORE_MEMORY: u64 = 8 << 20;
-/// How soon a server must be itself again: far above what a right one needs on a busy machine.
-const RECOVERS_S: f64 = 10.0;
 /// A loop that spins takes more than this, in percent of a core, and so many times what it took
 /// before.
 const SPINS_FROM: f64 = 25.0;
@@ -17,7 +15,7 @@ const SPINS_TIMES: f64 = 3.0;
 pub(super) fn judge(record: &Record) -> Vec<Criterion> {
     let mut all = vec![lives(record), right_bytes(record), no_reply_lost(record)];
     all.extend([let_in(record), hostile(record)]);
-    all.extend(record.induced.iter().map(recovers));
+    all.extend(record.induced.iter().map(|induced| recovers(induced, record.patience_s)));
     if let Some(induced) = record.induced.iter().find(|induced| induced.storm.is_some()) {
         all.extend([serves_on(induced), does_not_spin(induced), storm_was_heard(induced)]);
     }
@@ -98,8 +96,8 @@ fn hostile(record: &Record) -> Criterion {
     )
 }
 
-fn recovers(induced: &Induced) -> Criterion {
-    let within = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds <= RECOVERS_S);
+fn recovers(induced: &Induced, limit: f64) -> Criterion {
+    let within = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds <= limit);
     let shown = |seconds: Option<f64>| {
         seconds.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.2} s"))
     };
@@ -244,6 +242,7 @@ mod tests {
     fn good() -> Record {
         let latency = Latency { replies: 10, ..Latency::default() };
         Record {
+            patience_s: 10.0,
             totals: BTreeMap::from([(Class::Steady, latency)]),
             induced: vec![Induced {
                 newcomer_s: Some(0.1),

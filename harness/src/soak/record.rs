@@ -19,6 +19,8 @@ pub struct Record {
     pub machine: String,
     /// Where the random requests start.
     pub seed: u64,
+    /// How long the server may take for a reply, or to be itself again, in seconds.
+    pub patience_s: f64,
     /// How long the load lasted, in seconds.
     pub duration_s: f64,
     /// The soft and hard limit of descriptors that the server was given.

@@ -29,8 +29,8 @@ pub fn write(path: &Path, record: &Record) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     save(folder.join(format!("{name}.json")), serde_json::to_string(record)? + "\n")?;
-    for (what, picture) in plot::all(record) {
-        save(folder.join(format!("{name}-{what}.svg")), picture)?;
+    for picture in plot::all(record) {
+        save(folder.join(format!("{name}-{}.svg", picture.name)), picture.chart.svg())?;
     }
     let mut note = match fs::read_to_string(path) {
         Ok(note) => note,
@@ -136,14 +136,24 @@ pub(super) fn slope_per_hour(rows: &[Row]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::{ClassRow, Latency};
     use super::*;
 
     #[test]
     fn a_second_server_gets_a_part_of_its_own_and_a_second_run_replaces_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("my-report.md");
-        let record =
-            |server: &str, seed| Record { server: server.into(), seed, ..Record::default() };
+        let row = |at_s, p50_us| {
+            let latency = Latency { p50_us, p95_us: 9, p99_us: 9, ..Latency::default() };
+            Row { at_s, prompt: ClassRow { latency, ..ClassRow::default() }, ..Row::default() }
+        };
+        // Nothing is known of this server's memory: there is no picture of it, and no link.
+        let record = |server: &str, seed| Record {
+            server: server.into(),
+            seed,
+            rows: vec![row(1.0, 3), row(2.0, 4)],
+            ..Record::default()
+        };
         write(&path, &record("day4-poll", 41)).unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap() + "by hand\n").unwrap();
         write(&path, &record("./server {port}", 42)).unwrap();
@@ -151,7 +161,10 @@ mod tests {
         let note = fs::read_to_string(&path).unwrap();
         assert!(note.contains("by hand") && note.contains("seed 42") && note.contains("seed 43"));
         assert!(!note.contains("seed 41"));
+        assert!(note.contains("(my/server-port-latency.svg)"), "{note}");
+        assert!(!note.contains("-memory.svg"), "{note}");
         assert!(folder.path().join("my/server-port-latency.svg").exists());
+        write(&path, &Record { server: "died at once".into(), ..Record::default() }).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A run as text: the part of the report that is its own.
 
 use super::clients::Class;
+use super::plot::{self, Picture};
 use super::record::{Latency, Record, Row, Verdict};
 use super::report::mib;
 use std::fmt::{Display, Write};
@@ -13,12 +14,9 @@ const SHORT_ROWS: usize = 6;
 /// The part of a report, with links to the pictures, whose names begin with `pictures`.
 pub(super) fn render(record: &Record, pictures: &str) -> String {
     let mut out = text(record);
-    for (what, says) in [
-        ("latency", "p50, p95 and p99 over time"),
-        ("memory", "resident memory over time"),
-        ("descriptors", "open descriptors over time"),
-    ] {
-        line(&mut out, format_args!("![{}: {says}]({pictures}-{what}.svg)\n", record.server));
+    for Picture { name, shows, .. } in plot::all(record) {
+        let server = &record.server;
+        line(&mut out, format_args!("![{server}: {shows}]({pictures}-{name}.svg)\n"));
     }
     line(&mut out, format_args!("The data: [{0}.json]({0}.json).", pictures));
     out
