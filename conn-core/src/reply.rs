@@ -38,11 +38,9 @@ impl Reply<'_> {
             Self::Digest(digest) => {
                 const HEX: &[u8; 16] = b"0123456789abcdef";
                 out.extend_from_slice(b"result: ");
-                out.extend(
-                    digest.iter().flat_map(|byte| {
-                        [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
-                    }),
-                );
+                let hex =
+                    digest.map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                out.extend_from_slice(hex.as_flattened());
             }
             Self::Burned(ms) => {
                 write_decimal(out, b"result: burned ", *ms);

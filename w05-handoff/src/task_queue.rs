@@ -12,7 +12,8 @@
 //!   it is full. [`try_push`](TaskQueue::try_push) waits for nothing but the lock, which is never held
 //!   longer than it takes to move one item: it is the one for an event loop.
 //! - **Nobody sleeps in vain.** Whenever there is an item and a waiting consumer, or a free place and
-//!   a waiting producer, one of them has been notified. If nobody waits, nobody is notified.
+//!   a waiting producer, one of them has been notified. If nobody waits, nobody is notified. Consumers
+//!   are called one after the other: whoever takes an item and leaves some calls the next.
 //! - **Who was refused can be told.** A producer that must not wait is one that nobody can notify, so
 //!   the queue notes that it was refused. The consumer that has made room asks with
 //!   [`take_refused`](TaskQueue::take_refused), and knows how to reach that producer.
@@ -43,6 +44,8 @@ struct Ring<T> {
     closed: bool,
     peak: usize,
     waiting_consumers: usize,
+    /// A consumer has been notified and has not come yet.
+    called: bool,
     waiting_producers: usize,
     /// A producer has been sent away since this was last asked.
     refused: bool,
@@ -84,6 +87,7 @@ impl<T> TaskQueue<T> {
                 closed: false,
                 peak: 0,
                 waiting_consumers: 0,
+                called: false,
                 waiting_producers: 0,
                 refused: false,
             }),
@@ -131,7 +135,14 @@ impl<T> TaskQueue<T> {
     fn append(&self, ring: &mut Ring<T>, item: T) {
         ring.items.push_back(item);
         ring.peak = ring.peak.max(ring.items.len());
-        if ring.waiting_consumers > 0 {
+        self.call_consumer(ring);
+    }
+
+    /// Notifies one consumer unless one is on its way: by the time that a second has woken up, the first
+    /// may have taken all there is. To wake a thread costs more than many a task.
+    fn call_consumer(&self, ring: &mut Ring<T>) {
+        if !ring.items.is_empty() && ring.waiting_consumers > 0 && !ring.called {
+            ring.called = true;
             self.not_empty.notify_one();
         }
     }
@@ -144,6 +155,7 @@ impl<T> TaskQueue<T> {
                 if ring.waiting_producers > 0 {
                     self.not_full.notify_one();
                 }
+                self.call_consumer(&mut ring);
                 return Some(item);
             }
             if ring.closed {
@@ -153,6 +165,7 @@ impl<T> TaskQueue<T> {
             ring.waiting_consumers += 1;
             self.not_empty.wait(&mut ring);
             ring.waiting_consumers -= 1;
+            ring.called = false;
         }
     }
 

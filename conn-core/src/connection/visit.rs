@@ -179,9 +179,13 @@ impl<S: Stream> Connection<S> {
     /// Takes the requests out of `held`, which becomes the read buffer again.
     fn take_requests<E: Executor>(&mut self, mut held: Vec<u8>, turn: &mut Turn<E>) {
         let used = self.parse(&held, turn);
-        if used < held.len() {
+        let rest = held.len() - used;
+        if rest > 0 && rest >= held.capacity() / 2 {
+            held.drain(..used);
+            self.read_buf = held;
+        } else if rest > 0 {
             // A small rest must not hold on to the memory of what was before it.
-            self.read_buf = if used == 0 { held } else { held.split_off(used) };
+            self.read_buf = held.split_off(used);
         }
         self.answer(turn);
     }

@@ -129,8 +129,6 @@ const REASONS: &[Reason] = &[
         OnAWorker, "at its end"),
 
     // Calls with a dangerous name and nothing to wait for.
-    reason("conn-core/src/reply.rs", "write_decimal", "write",
-        InMemory, "formats into a Vec"),
     reason("conn-core/src/stats.rs", "Stats::write_to", "write",
         InMemory, "formats into a Vec"),
     reason("reactor/src/socket.rs", "Socket::reset_on_close", "set_socket_linger",
