@@ -42,8 +42,7 @@ pub fn write(data: &Data, folder: &Path) -> Result<()> {
 /// Throughput as a share of the ceiling's.
 fn throughput(data: &Data) -> Option<String> {
     let reference = |scenario: &Scenario| data.ceiling(scenario.name);
-    let axis = "requests/s as a share of the ceiling's";
-    panels(data, "Throughput by scenario and server", axis, reference)
+    panels(data, "Requests a second, as a share of the ceiling's", reference)
 }
 
 /// Where the ceiling does not take part: throughput as a share of the best peer's.
@@ -52,15 +51,13 @@ fn compute(data: &Data) -> Option<String> {
         None => data.best_peer(scenario.name),
         Some(_) => None,
     };
-    let axis = "requests/s as a share of the best peer's";
-    panels(data, "Throughput of tasks for a worker", axis, reference)
+    panels(data, "Tasks for a worker a second, as a share of the best peer's", reference)
 }
 
 /// A panel for each scenario about throughput that has a reference.
 fn panels<'a>(
     data: &'a Data,
     title: &str,
-    axis: &str,
     reference: impl Fn(&Scenario) -> Option<&'a Entry>,
 ) -> Option<String> {
     let shown: Vec<(&Scenario, &Entry)> = SCENARIOS
@@ -83,7 +80,7 @@ fn panels<'a>(
         })
         .collect();
     let most = dots.iter().flatten().flatten().map(|dot| dot.high).fold(1.0, f64::max);
-    let axis = Axis::new(axis).unit(Unit::Ratio).range(0.0, (most * 10.0).ceil() / 10.0).step(0.5);
+    let axis = Axis::default().unit(Unit::Ratio).range(0.0, (most * 10.0).ceil() / 10.0).step(0.5);
     let mut chart = DotPanels::new(title, axis, 1.0);
     for contender in &rows {
         chart = chart.row(contender.name, kind(contender.role, contender.source));
@@ -145,11 +142,20 @@ fn cpu_load(data: &Data) -> Option<String> {
 /// A line of percentiles for each contender of a scenario.
 fn percentiles(data: &Data, scenario: &str, title: &str) -> Option<String> {
     let (first, last) = (Unit::percentile(50.0), Unit::percentile(99.9));
+    let mut entries = data.of(scenario);
+    entries.retain(|entry| !entry.rounds().is_empty());
+    let at = |percent: f64| {
+        let medians = entries
+            .iter()
+            .filter_map(move |entry| Some(entry.spread(|round| round.latency(percent))?.median));
+        Vec::from_iter(medians)
+    };
+    let least = at(50.0).into_iter().reduce(f64::min)?;
+    let most = at(99.9).into_iter().reduce(f64::max)?;
     let mut chart = LineChart::new(title)
         .x(Axis::new("percentile").unit(Unit::Percentile).log().range(first, last))
-        .y(Axis::new("latency").unit(Unit::Seconds).log());
-    let mut drawn = false;
-    for entry in data.of(scenario).into_iter().filter(|entry| !entry.rounds().is_empty()) {
+        .y(Axis::new("latency").unit(Unit::Seconds).log().range(least / 1.2, most * 1.2));
+    for entry in entries {
         let series = contenders::find(&entry.contender).ok()?.number();
         let shown = PERCENTILES.iter().filter(|&&percent| percent <= 99.9);
         let points = shown.filter_map(|&percent| {
@@ -157,9 +163,8 @@ fn percentiles(data: &Data, scenario: &str, title: &str) -> Option<String> {
             Some((Unit::percentile(percent), spread.median))
         });
         chart = chart.line(Line::new(&entry.contender, points.collect()).series(series));
-        drawn = true;
     }
-    drawn.then(|| chart.svg())
+    Some(chart.svg())
 }
 
 /// The round trip of a tiny task by number of workers, and of an echo that needs none.

@@ -8,6 +8,8 @@ use kuva::render::figure::Figure;
 use kuva::render::layout::Layout;
 use kuva::render::plots::Plot;
 
+/// The most panels side by side.
+const COLUMNS: usize = 3;
 /// Pixels for the names of the rows, left of each line of panels.
 const NAMES: f64 = 130.0;
 /// Pixels for one row of dots.
@@ -42,15 +44,16 @@ pub struct DotPanels {
     x: Axis,
     rows: Vec<(String, usize)>,
     panels: Vec<DotPanel>,
-    columns: usize,
     reference: f64,
 }
 
 impl DotPanels {
-    /// No rows and no panels yet. `reference` is the value at which every panel has a dashed line.
+    /// No rows and no panels yet. A panel is narrow: what its axis shows is better said in the title.
+    ///
+    /// `reference` is the value at which every panel has a dashed line.
     #[must_use]
     pub fn new(title: impl Into<String>, x: Axis, reference: f64) -> Self {
-        Self { title: title.into(), x, rows: Vec::new(), panels: Vec::new(), columns: 3, reference }
+        Self { title: title.into(), x, rows: Vec::new(), panels: Vec::new(), reference }
     }
 
     /// One more row, below the others, in the colour of this number.
@@ -70,14 +73,15 @@ impl DotPanels {
     /// The picture as SVG text.
     #[must_use]
     pub fn svg(&self) -> String {
-        let lines = self.panels.len().div_ceil(self.columns);
+        let columns = self.panels.len().clamp(1, COLUMNS);
+        let lines = self.panels.len().div_ceil(columns);
         let plots: Vec<Vec<Plot>> = self.panels.iter().map(|panel| self.plots(panel)).collect();
         let layouts =
             self.panels.iter().zip(&plots).map(|(panel, plots)| self.layout(panel, plots));
         let layouts = layouts.collect();
-        let width = (look::WIDTH - NAMES) / self.columns as f64;
+        let width = (look::WIDTH - NAMES) / COLUMNS as f64;
         let height = FRAME + ROW * self.rows.len() as f64;
-        let figure = Figure::new(lines, self.columns)
+        let figure = Figure::new(lines, columns)
             .with_title(self.title.clone())
             .with_title_size(17)
             .with_plots(plots)
