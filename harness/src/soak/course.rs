@@ -256,7 +256,9 @@ impl<'a> Course<'a> {
 
     fn has_crashed(&mut self) -> bool {
         let crash = self.scene.servers().iter().find_map(|server| server.crash());
-        let Some(how) = crash else { return false };
+        let is_gone = |process: &Process| Process::new(process.pid()).is_err();
+        let gone = !self.is_ours && self.process.as_ref().is_some_and(is_gone);
+        let Some(how) = crash.or_else(|| gone.then(|| "is gone".to_owned())) else { return false };
         self.log(format!("the server {how}"));
         let log = self.server.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -337,8 +339,11 @@ impl<'a> Course<'a> {
             "the storm is over: {} of its clients were answered, {} turned away, the others waited",
             storm.answered, storm.turned_away
         ));
-        let mut induced =
-            self.induced("a storm of clients beyond the descriptor limit", &before, now);
+        let name = match self.record.descriptor_limit {
+            Some(_) => "a storm of clients beyond the descriptor limit",
+            None => "a storm of clients",
+        };
+        let mut induced = self.induced(name, &before, now);
         induced.most_descriptors = most;
         induced.storm = Some(storm);
         self.recover(induced, now)
