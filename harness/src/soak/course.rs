@@ -108,10 +108,17 @@ impl<'a> Course<'a> {
         let scene = Arc::clone(&judge.scene);
         let patience = plan.limits.scale(PATIENCE);
         let crowd = Crowd::new(server.address(), plan.seed, patience, started)?;
-        let server_command = scene.servers().first().map(|s| s.autopsy().command);
+        let mut server_command =
+            scene.servers().first().map(|s| s.autopsy().command).unwrap_or_default();
+        // A report is read on other machines, where this path says nothing.
+        if let Origin::Program { path, .. } = &target.origin
+            && let Some(folder) = path.parent()
+        {
+            server_command = server_command.replace(&format!("{}/", folder.display()), "");
+        }
         let record = Record {
             server: target.name.clone(),
-            server_command: server_command.unwrap_or_default(),
+            server_command,
             command: plan.command.clone(),
             machine: report::machine(),
             seed: plan.seed,
