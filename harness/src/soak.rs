@@ -1,14 +1,14 @@
 //! A soak (day 6): fifty mixed clients for half an hour, with two failures induced on the way.
 //!
 //! What is judged is what the contract says, for every kind of client: each byte of each reply is
-//! compared with a model ([`model`]), the hostile clients' too. In between the server is hit by a
+//! compared with a model (`model.rs`), the hostile clients' too. In between the server is hit by a
 //! storm of more clients than it has descriptors for, and is stopped (SIGSTOP) for some seconds. At
 //! the end the load leaves, the server must be as it was before, and SIGTERM comes while requests are
 //! under way. Latency is told and not judged: this machine may have other work.
 //!
-//! To read it: [`course`] is the run from start to end; [`crowd`] the loop of all clients, [`clients`]
-//! what each kind does, [`link`] one connection; [`criteria`] is the verdict over the data in
-//! [`record`], and [`section`] and [`plot`] are the report.
+//! To read it: `course.rs` is the run from start to end; `crowd.rs` the loop of all clients,
+//! [`clients`] what each kind does, `link.rs` one connection; `criteria.rs` is the verdict over the
+//! data in [`record`], and `section.rs` and `plot.rs` are the report.
 
 pub mod clients;
 pub(crate) mod command;

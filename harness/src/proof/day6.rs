@@ -7,7 +7,7 @@ use crate::soak::record::{Record, Verdict};
 use crate::soak::report::{folder_of, note, read, short};
 use crate::soak::{self, Plan};
 use crate::verdict::Stop;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,10 @@ pub(super) fn prove() -> Result<bool> {
     let page = Document::read(soak::report::NOTE)?;
     let mut records = Vec::new();
     for server in SERVERS {
-        records.push(read(&folder_of(&note()).join(format!("{server}.json")))?);
+        let record = read(&folder_of(&note()).join(format!("{server}.json")));
+        records.push(record.with_context(|| {
+            format!("first run `harness soak --rung {server} --duration 30m --report`")
+        })?);
     }
     let each = |of: fn(&Record) -> Evidence| -> Evidence {
         let found: Result<Vec<String>, String> =

@@ -1,17 +1,15 @@
 //! The run from start to end: load, storm, stop, load, rest, SIGTERM.
 
-use super::clients::Class;
+mod ending;
+mod failures;
+
 use super::crowd::Crowd;
-use super::link::{After, Link};
-use super::model::Request;
-use super::record::{Errors, Induced, LogLine, Problem, Record, Rest, Row, Stopping};
-use super::recovery::Recovery;
-use super::storm::Storm;
+use super::record::{Errors, LogLine, Problem, Record, Rest, Row};
 use super::{Plan, criteria, report};
 use crate::inspect::Process;
 use crate::judge::Judge;
 use crate::scene::Scene;
-use crate::server::{Server, Signal, describe_exit};
+use crate::server::Server;
 use crate::target::{Origin, Target};
 use crate::verdict::{CaseResult, Stop};
 use std::sync::Arc;
@@ -19,19 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a reply may take at most, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a storm is looked after.
-const LOOK: Duration = Duration::from_millis(100);
-/// How soon after it has descriptors again a server must accept (notes/protocol.md section 3), and a
-/// second for a machine with other work.
-const ACCEPTS_AGAIN: Duration = Duration::from_secs(3);
 /// How soon a crash is noticed.
 const CRASH: Duration = Duration::from_millis(500);
-/// A latency that counts as undisturbed, whatever it was before.
-const UNDISTURBED: Duration = Duration::from_millis(50);
-/// The server's `--drain-timeout`.
-const DRAIN: Duration = Duration::from_secs(5);
-/// Clients whose requests are under way when SIGTERM comes.
-const AT_THE_END: usize = 12;
 /// Lines of the log that go with a crash.
 const LAST_LINES: usize = 10;
 
@@ -84,13 +71,6 @@ fn soak(
     Ok(record)
 }
 
-/// The moment before something is done to the server.
-struct Before {
-    moment: Instant,
-    /// CPU time of the server until then.
-    cpu: Option<Duration>,
-}
-
 struct Course<'a> {
     plan: &'a Plan,
     scene: Arc<Scene>,
@@ -128,10 +108,17 @@ impl<'a> Course<'a> {
         let scene = Arc::clone(&judge.scene);
         let patience = plan.limits.scale(PATIENCE);
         let crowd = Crowd::new(server.address(), plan.seed, patience, started)?;
-        let server_command = scene.servers().first().map(|s| s.autopsy().command);
+        let mut server_command =
+            scene.servers().first().map(|s| s.autopsy().command).unwrap_or_default();
+        // A report is read on other machines, where this path says nothing.
+        if let Origin::Program { path, .. } = &target.origin
+            && let Some(folder) = path.parent()
+        {
+            server_command = server_command.replace(&format!("{}/", folder.display()), "");
+        }
         let record = Record {
             server: target.name.clone(),
-            server_command: server_command.unwrap_or_default(),
+            server_command,
             command: plan.command.clone(),
             machine: report::machine(),
             seed: plan.seed,
@@ -187,7 +174,7 @@ impl<'a> Course<'a> {
         if ended {
             self.phase = "settling";
             self.crowd.asks = false;
-            let patience = plan.limits.scale(PATIENCE) + ACCEPTS_AGAIN;
+            let patience = plan.limits.scale(PATIENCE) * 2;
             self.crowd.run_while(patience, |crowd| crowd.outstanding() > 0)?;
             self.take_row();
             self.crowd.leave();
@@ -256,7 +243,9 @@ impl<'a> Course<'a> {
 
     fn has_crashed(&mut self) -> bool {
         let crash = self.scene.servers().iter().find_map(|server| server.crash());
-        let Some(how) = crash else { return false };
+        let is_gone = |process: &Process| Process::new(process.pid()).is_err();
+        let gone = !self.is_ours && self.process.as_ref().is_some_and(is_gone);
+        let Some(how) = crash.or_else(|| gone.then(|| "is gone".to_owned())) else { return false };
         self.log(format!("the server {how}"));
         let log = self.server.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -301,241 +290,6 @@ impl<'a> Course<'a> {
         self.record.rows.push(row);
         (self.row_began, self.row_cpu) = (now, cpu);
     }
-
-    /// The first failure: more clients than the server has descriptors for.
-    fn storm(&mut self) -> CaseResult<bool> {
-        self.take_row();
-        self.phase = "storm";
-        let before = self.begin_disturbance();
-        self.crowd.no_room = Some((before.moment, None));
-        let count = self.plan.storm;
-        self.log(match self.record.descriptor_limit {
-            Some(limit) => {
-                format!(
-                    "storm: {count} more clients at once; the server may open {limit} descriptors"
-                )
-            }
-            None => format!("storm: {count} more clients at once"),
-        });
-        let mut storm = Storm::new(self.server.address(), count)?;
-        let until = self.started.elapsed() + self.plan.storm_lasts();
-        let mut most = None;
-        while self.started.elapsed() < until {
-            storm.look()?;
-            let open = self.process.as_ref().and_then(|process| process.descriptor_count().ok());
-            most = most.max(open);
-            if !self.go(until.min(self.started.elapsed() + LOOK))? {
-                return Ok(false);
-            }
-        }
-        self.take_row();
-        let storm = storm.end();
-        let now = Instant::now();
-        self.crowd.no_room =
-            Some((before.moment, Some(now + self.plan.limits.scale(ACCEPTS_AGAIN))));
-        self.log(format!(
-            "the storm is over: {} of its clients were answered, {} turned away, the others waited",
-            storm.answered, storm.turned_away
-        ));
-        let mut induced =
-            self.induced("a storm of clients beyond the descriptor limit", &before, now);
-        induced.most_descriptors = most;
-        induced.storm = Some(storm);
-        self.recover(induced, now)
-    }
-
-    /// The second failure: the server is stopped for some seconds.
-    fn pause(&mut self) -> CaseResult<bool> {
-        self.finish_recovery();
-        self.take_row();
-        self.phase = "stopped";
-        let before = self.begin_disturbance();
-        self.log("SIGSTOP");
-        self.server.pause()?;
-        let until = self.started.elapsed() + self.plan.stop_lasts();
-        // Nobody can be answered meanwhile, so nobody waits in vain.
-        self.crowd.patient_from = self.started + until + PATIENCE;
-        let lived = self.go(until)?;
-        self.take_row();
-        self.server.resume()?;
-        let now = Instant::now();
-        self.crowd.patient_from = now;
-        self.log("SIGCONT");
-        let induced = self.induced("the server stopped (SIGSTOP, SIGCONT)", &before, now);
-        Ok(self.recover(induced, now)? && lived)
-    }
-
-    fn begin_disturbance(&mut self) -> Before {
-        let tally = &mut self.crowd.tally;
-        tally.is_calm = false;
-        tally.standing.clear();
-        tally.newcomers.clear();
-        self.errors_before = tally.honest;
-        Before { moment: Instant::now(), cpu: self.cpu().0 }
-    }
-
-    fn induced(&self, name: &str, before: &Before, now: Instant) -> Induced {
-        Induced {
-            name: name.to_owned(),
-            began_s: (before.moment - self.started).as_secs_f64(),
-            ended_s: (now - self.started).as_secs_f64(),
-            before_p99_us: self.crowd.tally.calm.summary().p99_us,
-            answered_meanwhile: self.crowd.tally.standing.summary().replies,
-            before_cpu_percent: calm_cpu(&self.record.rows),
-            server_cpu_percent: percent(before.cpu, self.cpu().0, now - before.moment),
-            ..Induced::default()
-        }
-    }
-
-    /// Watches the server come back.
-    fn recover(&mut self, induced: Induced, from: Instant) -> CaseResult<bool> {
-        self.phase = "recovery";
-        self.crowd.recovery = Some(Recovery::new(from));
-        self.crowd.patient_from = self.crowd.patient_from.max(from);
-        self.record.induced.push(induced);
-        let mut lived = self.go(self.started.elapsed() + self.plan.settles_in())?;
-        // What comes next must not cut this short.
-        let limit = from + self.plan.limits.scale(PATIENCE);
-        while lived && !self.has_recovered() && Instant::now() < limit {
-            lived = self.go(self.started.elapsed() + LOOK)?;
-        }
-        self.take_row();
-        let tally = &mut self.crowd.tally;
-        tally.is_calm = true;
-        if let Some(induced) = self.record.induced.last_mut() {
-            induced.standing = tally.standing.summary();
-            induced.newcomers = tally.newcomers.summary();
-        }
-        self.phase = "steady";
-        Ok(lived)
-    }
-
-    fn has_recovered(&self) -> bool {
-        self.crowd.recovery.as_ref().is_none_or(|recovery| {
-            recovery.newcomer_s().is_some() && recovery.errors_gone_s(Instant::now()).is_some()
-        })
-    }
-
-    /// The times of the recovery that has been watched until now.
-    fn finish_recovery(&mut self) {
-        let Some(recovery) = self.crowd.recovery.take() else { return };
-        let Some(induced) = self.record.induced.last_mut() else { return };
-        let limit = Duration::from_micros(induced.before_p99_us * 4).max(UNDISTURBED);
-        let errors = self.crowd.tally.honest;
-        induced.errors = errors.real() - self.errors_before.real();
-        induced.turned_away = errors.turned_away - self.errors_before.turned_away;
-        induced.newcomer_s = recovery.newcomer_s();
-        induced.errors_gone_s = recovery.errors_gone_s(Instant::now());
-        induced.latency_back_s = recovery.latency_back_s(limit);
-        let told = |seconds: Option<f64>| {
-            seconds.map_or_else(|| "not at all".to_owned(), |seconds| format!("{seconds:.2} s"))
-        };
-        let text = format!(
-            "after {}: first newcomer served {}, last error {}, p99 back {}",
-            induced.name,
-            told(induced.newcomer_s),
-            told(induced.errors_gone_s),
-            told(induced.latency_back_s)
-        );
-        self.log(text);
-    }
-
-    /// The server without clients: what it still holds.
-    fn rest(&mut self) {
-        let slope = report::slope_per_hour(&self.record.rows);
-        let Some((rest, process)) = self.record.rest.as_mut().zip(self.process.as_ref()) else {
-            return;
-        };
-        // It may still linger on some connections, for 2 s at most.
-        let deadline = Instant::now() + self.plan.limits.scale(PATIENCE);
-        loop {
-            rest.descriptors_after = process.descriptor_count().ok();
-            if rest.descriptors_after <= rest.descriptors_before || Instant::now() >= deadline {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        rest.resident_after = process.resident_bytes().ok();
-        rest.slope_per_hour = slope;
-        let text = format!(
-            "at rest: {} descriptors ({} before the first client), {} resident",
-            rest.descriptors_after.unwrap_or_default(),
-            rest.descriptors_before.unwrap_or_default(),
-            rest.resident_after.map_or_else(|| "?".to_owned(), report::mib)
-        );
-        self.log(text);
-    }
-
-    /// SIGTERM while a dozen clients have requests under way, one is silent and one stopped in the
-    /// middle of a request.
-    fn stop_with_requests_under_way(&mut self) -> CaseResult {
-        let (seed, patience) = (self.plan.seed, self.plan.limits.scale(PATIENCE));
-        let mut rng = fastrand::Rng::with_seed(!seed);
-        let mut crowd = Crowd::new(self.server.address(), seed, patience, self.started)?;
-        crowd.asks = false;
-        let now = Instant::now();
-        for _ in 0..AT_THE_END {
-            let mut link = crowd.open(now)?;
-            link.ask(now, Request::new("mn\r\n", "MN\r\n"));
-            crowd.add(Class::Steady, link);
-        }
-        crowd.run_while(patience, |crowd| crowd.outstanding() > 0)?;
-        let served = crowd.tally.honest.real() == 0;
-        let ends = |link: &mut Link| link.after = After::Ends(DRAIN);
-        let now = Instant::now();
-        let requests = crowd.each_link(|link| {
-            ends(link);
-            for request in
-                [Request::echo(500, &mut rng), Request::burn(20), Request::compute(&mut rng)]
-            {
-                link.ask(now, request);
-            }
-        }) * 3;
-        for text in ["", "echo 10\r\nhalf"] {
-            let mut link = crowd.open(now)?;
-            link.plan(now, super::link::Act::Send(text.as_bytes().to_vec()));
-            ends(&mut link);
-            crowd.add(Class::Steady, link);
-        }
-        crowd.run_while(patience, |crowd| !crowd.all_sent())?;
-        self.log(format!("SIGTERM with {requests} requests under way"));
-        let signalled = Instant::now();
-        self.server.signal(Signal::TERM)?;
-        crowd.run_while(DRAIN + patience * 2, |crowd| crowd.connections() > 0)?;
-        let tally = &crowd.tally;
-        let left = crowd.outstanding() as u64;
-        let mut stopping = Stopping {
-            requests: requests as u64,
-            answered: (tally.totals()[&Class::Steady].replies).saturating_sub(AT_THE_END as u64),
-            errors: tally.honest.real() + left + u64::from(!served),
-            ..Stopping::default()
-        };
-        self.record.problems.extend(tally.problems.iter().cloned());
-        match self.server.wait_exit(DRAIN + patience) {
-            Ok(status) => {
-                stopping.status = describe_exit(status);
-                stopping.clean = status.success();
-            }
-            Err(Stop::Fail(_)) => "still ran".clone_into(&mut stopping.status),
-            Err(skip) => return Err(skip),
-        }
-        stopping.seconds = signalled.elapsed().as_secs_f64();
-        self.log(format!(
-            "the server {}, {:.2} s after the signal; {} of {} requests were answered",
-            stopping.status, stopping.seconds, stopping.answered, stopping.requests
-        ));
-        self.record.stopping = Some(stopping);
-        Ok(())
-    }
-}
-
-/// The server's CPU time for each second while nothing was induced, in percent of a core.
-fn calm_cpu(rows: &[Row]) -> Option<f64> {
-    let calm = rows.iter().filter(|row| row.phase == "steady");
-    let parts: Vec<(f64, f64)> =
-        calm.filter_map(|row| Some((row.server_cpu_percent?, row.length_s))).collect();
-    let time: f64 = parts.iter().map(|(_, length)| length).sum();
-    (time > 0.0).then(|| parts.iter().map(|(cpu, length)| cpu * length).sum::<f64>() / time)
 }
 
 /// CPU time for each second, in percent of a core.
