@@ -3,7 +3,7 @@
 use crate::calls::Tracer;
 use crate::cores::{Cores, pin};
 use crate::data::{Calls, PERCENTILES, Round};
-use crate::load::{self, Pace, Plan, Progress, Report, Verb};
+use crate::load::{self, Load, Pace, Plan, Progress, Report, Verb};
 use crate::scenarios::{BURN, Job};
 use crate::server::{Memory, Server};
 use anyhow::{Context, Result, bail};
@@ -78,30 +78,29 @@ pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<
     })
 }
 
-/// Counts the system calls of a round of its own.
+/// Counts the system calls of a round of its own, from when all connections are open to when all
+/// requests are answered, so that none is counted whose calls are not, nor the other way round.
 ///
 /// # Errors
 /// As [`round`]. That they can't be counted is no error.
-pub fn calls(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<Calls> {
+pub fn calls(job: &Job, program: &Path, cores: Cores, duration: Duration) -> Result<Calls> {
     let server = start(job, program, cores)?;
-    let plan = job.plan(server.address, timing.warmup, timing.duration);
-    let (mut tracer, mut counted) = (None, None);
-    let report = load::run(&plan, |progress| {
-        if progress.elapsed >= plan.warmup && tracer.is_none() && counted.is_none() {
-            tracer = Some(Tracer::attach(&server));
-        }
-        if progress.elapsed >= progress.total
-            && let Some(tracer) = tracer.take()
-        {
-            // Not what the report counts, which are those that are still under way too.
-            counted = Some((tracer.and_then(Tracer::finish), progress.requests));
+    let load = Load::open(&job.plan(server.address, Duration::ZERO, duration))?;
+    // Beside the server: each of its calls waits for strace, which another core would have to wake.
+    pin(cores.server)?;
+    let mut tracer = Some(Tracer::attach(&server));
+    pin(cores.load)?;
+    let mut calls = None;
+    let report = load.run(|progress| {
+        if progress.over {
+            calls = tracer.take().map(|tracer| tracer.and_then(Tracer::finish));
         }
     })?;
-    flawless(report)?;
+    let Report { requests, .. } = flawless(report)?;
     server.stop()?;
-    Ok(match counted.context("the load said nothing at its end")? {
-        (Ok(calls), requests) => Calls::Counted { calls, requests },
-        (Err(why), _) => Calls::Unknown(format!("{why:#}")),
+    Ok(match calls.context("the load said nothing at its end")? {
+        Ok(calls) => Calls::Counted { calls, requests },
+        Err(why) => Calls::Unknown(format!("{why:#}")),
     })
 }
 

@@ -62,8 +62,7 @@ const QUICK: Effort = Effort {
     calls: false,
 };
 /// Of the round in which system calls are counted.
-const COUNTING: Timing =
-    Timing { warmup: Duration::from_millis(50), duration: Duration::from_millis(400) };
+const COUNTING: Duration = Duration::from_secs(1);
 /// To start a server, connect to it and stop it.
 const AROUND: Duration = Duration::from_millis(80);
 /// For each idle connection beyond that.
@@ -242,7 +241,7 @@ fn estimate(jobs: &[(&Scenario, Vec<Job>)], effort: Effort) -> (usize, Duration)
             time += round * effort.rounds as u32;
             if effort.calls && counts_calls(scenario) {
                 measurements += 1;
-                time += COUNTING.warmup + COUNTING.duration + around;
+                time += COUNTING + around;
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::scripted::{self, Act, honest};
 use bench::cores::Cores;
-use bench::data::{Data, Entry, Outcome};
+use bench::data::{Calls, Data, Entry, Outcome};
 use bench::measure::Timing;
 use bench::notes;
 use bench::programs::Program;
@@ -120,6 +120,28 @@ fn a_quick_run_measures_keeps_and_draws() {
     pictures.iter().for_each(|path| fs::remove_file(path).unwrap());
     assert!(bench(&["plot", "--out", out]).status().unwrap().success());
     assert!(pictures.each_ref().map(|path| fs::read(path).unwrap()) == drawn);
+}
+
+#[test]
+fn calls_are_counted_for_the_requests_that_made_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let run = "run --rounds 1 --scenario active-1000 --contender peer-bare --out";
+    let mut arguments: Vec<&str> = run.split(' ').collect();
+    arguments.push(out);
+    let Output { status, stderr, .. } = bench(&arguments).output().unwrap();
+    assert!(status.success(), "{}", text(&stderr));
+    let data = Data::read(folder.path()).unwrap();
+    match &data.entries[0].outcome {
+        // A recv and a send for each, and a share of a wait, although a thousand are under way.
+        Outcome::Measured { calls: Some(Calls::Counted { calls, requests }), .. } => {
+            assert!((2 * requests..3 * requests).contains(calls), "{calls} for {requests}");
+        }
+        Outcome::Measured { calls: Some(Calls::Unknown(why)), .. } => {
+            assert!(why.contains("strace"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A running `bench`, killed at the end whatever happens.
