@@ -116,7 +116,7 @@ fn start(job: &Job, program: &Path, cores: Cores) -> Result<Server> {
 }
 
 /// A load beside clients that ask for nothing but CPU time, and how much of it they were given for
-/// each second, in nanoseconds.
+/// each second from their first request to their last reply, in nanoseconds.
 fn beside_burners(
     burners: usize,
     plan: &Plan,
@@ -136,16 +136,22 @@ fn beside_burners(
     thread::scope(|scope| {
         let (started, starts) = mpsc::channel();
         let burners = scope.spawn(move || {
-            load::run(&burning, |_| {
+            let mut took = Duration::ZERO;
+            let report = load::run(&burning, |progress| {
+                took = progress.elapsed;
                 let _ = started.send(());
-            })
+            });
+            Ok((flawless(report?)?, took))
         });
         // Nothing comes if the burners failed; their error is told below.
         let _ = starts.recv();
         let report = load::run(plan, watch);
-        let Ok(burned) = burners.join() else { bail!("the burners panicked") };
-        let burned = flawless(burned.context("the burners")?).context("the burners")?;
-        let given = burned.requests as f64 * BURN as f64 / 1e3 / burned.seconds;
+        let Ok(burned): Result<Result<_>, _> = burners.join() else {
+            bail!("the burners panicked")
+        };
+        let (burned, took) = burned.context("the burners")?;
+        // Not the report's own time, after which the last of the requests are still worked on.
+        let given = burned.requests as f64 * BURN as f64 / 1e3 / took.as_secs_f64();
         Ok((report?, nanoseconds(given)))
     })
 }
