@@ -58,6 +58,8 @@ impl Server {
         let stderr = File::from(memfd);
         let mut child = Command::new(program)
             .args(arguments)
+            // RUST_LOG, say, or a library's own variables would slow some servers down and not others.
+            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr.try_clone()?)
