@@ -13,6 +13,10 @@ use std::time::Duration;
 
 /// Above this share of a core the generator is what is measured.
 const BUSY: f64 = 0.9;
+/// The longest warm-up or measuring: a day.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// The most requests a second: one each nanosecond.
+const FASTEST: f64 = 1e9;
 /// The most bytes of requests that one connection has under way.
 const LARGEST_BATCH: usize = 256 << 20;
 
@@ -253,12 +257,13 @@ fn duration_or_none(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
     let (digits, unit) = text.split_at(unit_at);
     let count = u64::from(digits.parse::<u32>().map_err(|_| expected())?);
-    match unit {
-        "ms" => Ok(Duration::from_millis(count)),
-        "s" => Ok(Duration::from_secs(count)),
-        "m" => Ok(Duration::from_secs(count * 60)),
-        _ => Err(expected()),
-    }
+    let duration = match unit {
+        "ms" => Duration::from_millis(count),
+        "s" => Duration::from_secs(count),
+        "m" => Duration::from_secs(count * 60),
+        _ => return Err(expected()),
+    };
+    if duration > LONGEST { Err("it may be a day at most: 1440m".to_owned()) } else { Ok(duration) }
 }
 
 fn at_least_one(text: &str) -> Result<u64, String> {
@@ -270,8 +275,8 @@ fn at_least_one(text: &str) -> Result<u64, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
-        _ => Err("a number above 0 is expected: requests a second".to_owned()),
+        Ok(rate) if rate > 0.0 && rate <= FASTEST => Ok(rate),
+        _ => Err("a number above 0 is expected: requests a second, at most 1000000000".to_owned()),
     }
 }
 
@@ -286,7 +291,7 @@ mod tests {
         assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(duration_or_none("0s"), Ok(Duration::ZERO));
         assert!(duration("0s").is_err());
-        for bad in ["", "1", "s", "-1s", "1.5s", "1h", "1 s", "5000000000s", "1µs"] {
+        for bad in ["", "1", "s", "1441m", "-1s", "1.5s", "1h", "1 s", "5000000000s", "1µs"] {
             assert!(duration_or_none(bad).is_err(), "{bad}");
         }
     }
@@ -294,7 +299,7 @@ mod tests {
     #[test]
     fn a_rate_is_a_number_above_zero() {
         assert_eq!(rate("0.5"), Ok(0.5));
-        for bad in ["", "0", "-1", "inf", "NaN", "many"] {
+        for bad in ["", "0", "-1", "1e300", "inf", "NaN", "many"] {
             assert!(rate(bad).is_err(), "{bad}");
         }
     }

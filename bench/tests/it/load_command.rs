@@ -58,6 +58,7 @@ fn what_cannot_begin_says_why_and_gives_status_1() {
     let cases: &[(&[&str], &str)] = &[
         (&["127.0.0.1:1"], "cannot connect to 127.0.0.1:1: is a server listening there?"),
         (&[&address, "--idle", "100000000"], "ulimit -Hn"),
+        (&[&address, "--connections", "18446744073709551615"], "ulimit -Hn"),
         (&[&address, "--core", "900"], "there is no such core"),
     ];
     for (arguments, words) in cases {
@@ -79,6 +80,8 @@ fn wrong_arguments_give_status_2() {
         (&["127.0.0.1:9090", "--pipeline", "0"], "at least 1"),
         (&["127.0.0.1:9090", "--churn", "0"], "at least 1"),
         (&["127.0.0.1:9090", "--rate", "0"], "above 0"),
+        (&["127.0.0.1:9090", "--rate", "1e300"], "at most 1000000000"),
+        (&["127.0.0.1:9090", "--duration", "4294967295m"], "at most"),
         (&["127.0.0.1:9090", "--duration", "5"], "digits and a unit"),
         (&["127.0.0.1:9090", "--duration", "0s"], "longer than 0"),
         (&["127.0.0.1:9090", "--verb", "get"], "possible values"),
