@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Options {
     pub contenders: Vec<String>,
     /// Rounds of each scenario [default: 5]
     #[arg(long, value_name = "N", conflicts_with = "quick")]
-    pub rounds: Option<NonZeroUsize>,
+    pub rounds: Option<NonZeroU16>,
     /// One short round of everything, to see that it works; its figures mean little
     #[arg(long)]
     pub quick: bool,
@@ -73,7 +73,7 @@ impl Options {
         match (self.quick, self.rounds) {
             (true, _) => QUICK,
             (false, None) => WHOLE,
-            (false, Some(rounds)) => Effort { rounds: rounds.get(), ..WHOLE },
+            (false, Some(rounds)) => Effort { rounds: rounds.get().into(), ..WHOLE },
         }
     }
 
@@ -118,6 +118,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let jobs = options.jobs()?;
     let effort = options.effort();
     let folder = options.folder();
+    Data::make_room(&folder)?;
     let cores = Cores::choose()?;
     eprintln!("building the contenders");
     let mut taking_part: Vec<&'static Contender> = Vec::new();

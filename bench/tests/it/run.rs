@@ -205,6 +205,19 @@ fn a_name_that_does_not_exist_is_met_with_those_that_do() {
 }
 
 #[test]
+fn data_that_could_not_be_kept_is_not_measured() {
+    let folder = tempfile::NamedTempFile::new().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let output = bench(&["run", "--scenario", "echo", "--out", out]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(
+        message.starts_with("error: cannot write ") && message.lines().count() == 1,
+        "{message}"
+    );
+}
+
+#[test]
 fn the_notes_are_what_the_data_beside_them_gives() {
     let data = Data::read(&notes::folder()).unwrap();
     let stale = notes::stale(&data).unwrap();
