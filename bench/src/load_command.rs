@@ -1,11 +1,14 @@
-//! `bench load`: one load on one server that already listens.
+//! `bench load`: one load on one server, which already listens or is started for it.
 
+use crate::contenders::{self, Contender, Role};
+use crate::cores::{Cores, pin};
 use crate::load::{self, Pace, Plan, Progress, Report, Verb};
+use crate::programs::{self, Program};
+use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
 use std::io::{IsTerminal, stdout};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -23,16 +26,30 @@ const LARGEST_BATCH: usize = 256 << 20;
 /// What `bench load` is told.
 #[derive(Args, Debug)]
 pub struct LoadCommand {
-    /// Where the server listens, for example 127.0.0.1:9090 (loopback only)
-    #[arg(value_parser = resolve)]
-    address: SocketAddr,
+    #[command(flatten)]
+    target: Target,
     #[command(flatten)]
     flags: LoadFlags,
 }
 
-/// The flags of a load, whoever the server is.
+/// Who is asked.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// Where the server listens, for example 127.0.0.1:9090 (loopback only)
+    #[arg(value_parser = resolve)]
+    address: Option<SocketAddr>,
+    /// Build this rung, start it on a core of its own, and stop it afterwards (`bench list`)
+    #[arg(long, value_name = "R", value_parser = rung)]
+    rung: Option<&'static Contender>,
+    /// The same with this peer, for example peer-tokio
+    #[arg(long, value_name = "P", value_parser = peer)]
+    peer: Option<&'static Contender>,
+}
+
+/// The load, whoever the server is.
 #[derive(Args, Clone, Debug)]
-pub struct LoadFlags {
+struct LoadFlags {
     /// Connections that send requests
     #[arg(long, value_name = "N", default_value_t = 50)]
     connections: usize,
@@ -73,25 +90,46 @@ impl LoadCommand {
     /// Runs the load and prints what came of it; says whether there was no error.
     ///
     /// # Errors
-    /// The load could not begin.
+    /// The load could not begin, or the server that was started for it broke.
     pub fn run(&self) -> Result<bool> {
-        self.flags.run(self.address)
+        // Before a server is started: it would be left behind.
+        let mut plan = self.flags.plan().unwrap_or_else(|reason| {
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{reason}\n")).exit()
+        });
+        let Target { address, rung, peer } = self.target;
+        if let Some(contender) = rung.or(peer) {
+            let server = start(contender, self.flags.core)?;
+            plan.address = server.address;
+            let flawless = self.flags.run(&plan)?;
+            server.stop()?;
+            return Ok(flawless);
+        }
+        plan.address = address.context("no server was named")?;
+        self.flags.run(&plan)
     }
 }
 
+/// Builds the contender and starts it, and has the load run on another core than the server.
+fn start(contender: &'static Contender, load_core: Option<usize>) -> Result<Server> {
+    eprintln!("building {}", contender.name);
+    let program = match programs::build(&[contender])?.remove(contender.program) {
+        Some(Program::Built(program)) => program,
+        Some(Program::Missing(why)) => bail!("{} can't be had here: {why}", contender.name),
+        None => bail!("the workspace has no program {}", contender.program),
+    };
+    let cores = Cores::choose()?;
+    let arguments = contender.arguments.iter().map(|&argument| argument.to_owned());
+    let arguments: Vec<String> = arguments.chain(["0".to_owned()]).collect();
+    let cores = Cores { load: load_core.unwrap_or(cores.load), ..cores };
+    Server::start_apart(contender.name, &program, &arguments, cores)
+}
+
 impl LoadFlags {
-    /// The same on a server whose address is known.
-    ///
-    /// # Errors
-    /// As for [`LoadCommand::run`].
-    pub fn run(&self, address: SocketAddr) -> Result<bool> {
-        let plan = self.plan(address).unwrap_or_else(|reason| {
-            clap::Error::raw(ErrorKind::ValueValidation, format!("{reason}\n")).exit()
-        });
+    fn run(&self, plan: &Plan) -> Result<bool> {
         if let Some(core) = self.core {
-            pin(core)?;
+            pin(core).context("--core")?;
         }
-        let report = load::run(&plan, show_progress())?;
+        let report = load::run(plan, show_progress())?;
         if self.json || !stdout().is_terminal() {
             println!("{}", serde_json::to_string_pretty(&Figures::new(&report))?);
         } else {
@@ -109,8 +147,8 @@ impl LoadFlags {
         Ok(report.errors == 0)
     }
 
-    /// What the flags ask for, or why they don't go together.
-    fn plan(&self, address: SocketAddr) -> Result<Plan, &'static str> {
+    /// What the flags ask for, of a server yet to be named; or why they don't go together.
+    fn plan(&self) -> Result<Plan, &'static str> {
         if self.connections == 0 && self.idle == 0 {
             return Err("no connections: give at least one by --connections or --idle");
         }
@@ -121,7 +159,7 @@ impl LoadFlags {
             return Err("--pipeline times --size is more than 256 MiB for each connection");
         }
         Ok(Plan {
-            address,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
             connections: self.connections,
             idle: self.idle,
             pipeline,
@@ -228,13 +266,20 @@ fn show_progress() -> impl FnMut(Progress) {
     }
 }
 
-fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    if core >= CpuSet::MAX_CPU {
-        bail!("--core {core}: there is no such core");
-    }
-    cores.set(core);
-    sched_setaffinity(None, &cores).with_context(|| format!("--core {core}: there is no such core"))
+fn rung(name: &str) -> Result<&'static Contender, String> {
+    contender(name, |role| role == Role::Rung)
+}
+
+fn peer(name: &str) -> Result<&'static Contender, String> {
+    contender(name, |role| role != Role::Rung)
+}
+
+fn contender(name: &str, fits: fn(Role) -> bool) -> Result<&'static Contender, String> {
+    let of_its_kind = || contenders::CONTENDERS.iter().filter(|contender| fits(contender.role));
+    of_its_kind().find(|contender| contender.name == name).ok_or_else(|| {
+        let names: Vec<&str> = of_its_kind().map(|contender| contender.name).collect();
+        format!("there are: {}", names.join(", "))
+    })
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, String> {

@@ -104,15 +104,8 @@ pub fn calls(job: &Job, program: &Path, cores: Cores, duration: Duration) -> Res
     })
 }
 
-/// Starts the server on its core, and has the calling thread go on on the load's.
 fn start(job: &Job, program: &Path, cores: Cores) -> Result<Server> {
-    // A process inherits the affinity of the thread that starts it, and its threads do so from it.
-    pin(cores.server)?;
-    // It inherits the timer slack too, which a load has made finer than a server's is (prctl(2)).
-    rustix::thread::set_current_timer_slack(None).context("PR_SET_TIMERSLACK")?;
-    let server = Server::start(job.contender.name, program, &job.arguments());
-    pin(cores.load)?;
-    server
+    Server::start_apart(job.contender.name, program, &job.arguments(), cores)
 }
 
 /// A load beside clients that ask for nothing but CPU time, and how much of it they were given for
