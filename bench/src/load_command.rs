@@ -10,7 +10,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::io::{IsTerminal, stdout};
+use std::io::{self, IsTerminal, Write, stdout};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const FASTEST: f64 = 1e9;
 /// The most bytes of requests that one connection has under way.
 const LARGEST_BATCH: usize = 256 << 20;
+
+const OUTPUT: &str = "cannot write to standard output";
 
 /// What `bench load` is told.
 #[derive(Args, Debug)]
@@ -131,9 +133,10 @@ impl LoadFlags {
         }
         let report = load::run(plan, show_progress())?;
         if self.json || !stdout().is_terminal() {
-            println!("{}", serde_json::to_string_pretty(&Figures::new(&report))?);
+            let json = serde_json::to_string_pretty(&Figures::new(&report))?;
+            writeln!(stdout(), "{json}").context(OUTPUT)?;
         } else {
-            print_summary(&report);
+            print_summary(&report).context(OUTPUT)?;
         }
         if report.cpu_share() > BUSY {
             eprintln!(
@@ -222,26 +225,30 @@ impl<'a> Figures<'a> {
     }
 }
 
-fn print_summary(report: &Report) {
+fn print_summary(report: &Report) -> io::Result<()> {
+    let mut stdout = stdout().lock();
     let at = |quantile| report.latency.value_at_quantile(quantile) as f64 / 1000.0;
-    println!("{:.0} requests/s", report.requests_per_second());
-    println!(
+    writeln!(stdout, "{:.0} requests/s", report.requests_per_second())?;
+    writeln!(
+        stdout,
         "latency   p50 {:.1} µs   p90 {:.1} µs   p99 {:.1} µs   p99.9 {:.1} µs   max {:.1} µs",
         at(0.5),
         at(0.9),
         at(0.99),
         at(0.999),
         at(1.0)
-    );
-    println!(
+    )?;
+    writeln!(
+        stdout,
         "{} requests in {:.2} s, {} connects, {} errors",
         report.requests, report.seconds, report.connects, report.errors
-    );
-    println!(
+    )?;
+    writeln!(
+        stdout,
         "the generator itself: {:.0} % of a core, {:.2} system calls a request",
         report.cpu_share() * 100.0,
         report.syscalls_per_request()
-    );
+    )
 }
 
 /// A bar on a terminal, and nothing elsewhere (indicatif sees to that).

@@ -12,7 +12,7 @@ use bench::scenarios::{self, Job};
 use indicatif::ProgressBar;
 use procfs::process::{Process, all_processes};
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output};
@@ -118,8 +118,10 @@ fn a_quick_run_measures_keeps_and_draws() {
     let pictures = ["throughput.svg", "latency.svg"].map(|file| folder.path().join(file));
     let drawn = pictures.each_ref().map(|path| fs::read(path).unwrap());
     pictures.iter().for_each(|path| fs::remove_file(path).unwrap());
+    assert!(!bench(&["plot", "--check", "--out", out]).status().unwrap().success());
     assert!(bench(&["plot", "--out", out]).status().unwrap().success());
     assert!(pictures.each_ref().map(|path| fs::read(path).unwrap()) == drawn);
+    assert!(bench(&["plot", "--check", "--out", out]).status().unwrap().success());
 }
 
 #[test]
@@ -205,6 +207,15 @@ fn a_name_that_does_not_exist_is_met_with_those_that_do() {
 }
 
 #[test]
+fn a_full_disk_behind_standard_output_is_told() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = bench(&["list"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(message.starts_with("error: cannot write to standard output: "), "{message}");
+}
+
+#[test]
 fn data_that_could_not_be_kept_is_not_measured() {
     let folder = tempfile::NamedTempFile::new().unwrap();
     let out = folder.path().to_str().unwrap();
@@ -220,6 +231,6 @@ fn data_that_could_not_be_kept_is_not_measured() {
 #[test]
 fn the_notes_are_what_the_data_beside_them_gives() {
     let data = Data::read(&notes::folder()).unwrap();
-    let stale = notes::stale(&data).unwrap();
+    let stale = notes::stale(&data, &notes::folder()).unwrap();
     assert!(stale.is_empty(), "run `cargo run --release -p bench -- plot`: {stale:?}");
 }
