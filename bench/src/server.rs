@@ -76,16 +76,16 @@ impl Server {
     pub fn start(name: &str, program: &Path, arguments: &[String]) -> Result<Self> {
         let memfd = memfd_create(c"stderr", MemfdFlags::CLOEXEC).context("memfd_create")?;
         let stderr = File::from(memfd);
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             // RUST_LOG, say, or a library's own variables would slow some servers down and not others.
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(stderr.try_clone()?)
-            .spawn()
+            .stderr(stderr.try_clone()?);
+        let mut child = interrupt::spawn(&mut command)
             .with_context(|| format!("cannot start {}", program.display()))?;
-        interrupt::watch(&child);
         let stdout = child.stdout.take().context("standard output is not captured")?;
         let mut server = Self {
             name: name.to_owned(),
