@@ -40,15 +40,20 @@ impl Sample {
 /// The server could not be started or broke, or a reply was wrong.
 pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<Round> {
     let server = start(job, program, cores)?;
-    let fresh = Sample::of(&server)?;
+    let round = load_and_look(job, &server, timing);
+    after(server.stop(), round)
+}
+
+fn load_and_look(job: &Job, server: &Server, timing: Timing) -> Result<Round> {
+    let fresh = Sample::of(server)?;
     let plan = job.plan(server.address, timing.warmup, timing.duration);
     let (mut begin, mut end) = (None, None);
     let mut watch = |progress: Progress| {
         if progress.elapsed >= plan.warmup && begin.is_none() {
-            begin = Some(Sample::of(&server));
+            begin = Some(Sample::of(server));
         }
         if progress.elapsed >= progress.total && end.is_none() {
-            end = Some(Sample::of(&server));
+            end = Some(Sample::of(server));
         }
     };
     let (report, burned) = match job.scenario.burners {
@@ -59,7 +64,6 @@ pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<
         }
     };
     let report = flawless(report)?;
-    server.stop()?;
     let begin = begin.context("the load said nothing at its beginning")??;
     let end = end.context("the load said nothing at its end")??;
     let latency = PERCENTILES.map(|percent| report.latency.value_at_percentile(percent));
@@ -85,10 +89,15 @@ pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<
 /// As [`round`]. That they can't be counted is no error.
 pub fn calls(job: &Job, program: &Path, cores: Cores, duration: Duration) -> Result<Calls> {
     let server = start(job, program, cores)?;
+    let calls = load_and_count(job, &server, cores, duration);
+    after(server.stop(), calls)
+}
+
+fn load_and_count(job: &Job, server: &Server, cores: Cores, duration: Duration) -> Result<Calls> {
     let load = Load::open(&job.plan(server.address, Duration::ZERO, duration))?;
     // Beside the server: each of its calls waits for strace, which another core would have to wake.
     pin(cores.server)?;
-    let mut tracer = Some(Tracer::attach(&server));
+    let mut tracer = Some(Tracer::attach(server));
     pin(cores.load)?;
     let mut calls = None;
     let report = load.run(|progress| {
@@ -97,7 +106,6 @@ pub fn calls(job: &Job, program: &Path, cores: Cores, duration: Duration) -> Res
         }
     })?;
     let Report { requests, .. } = flawless(report)?;
-    server.stop()?;
     Ok(match calls.context("the load said nothing at its end")? {
         Ok(calls) => Calls::Counted { calls, requests },
         Err(why) => Calls::Unknown(format!("{why:#}")),
@@ -147,6 +155,15 @@ fn beside_burners(
         let given = burned.requests as f64 * BURN as f64 / 1e3 / took.as_secs_f64();
         Ok((report?, nanoseconds(given)))
     })
+}
+
+/// What came of a load, unless the server had ended meanwhile: then that is the first thing to tell.
+fn after<T>(stopped: Result<()>, loaded: Result<T>) -> Result<T> {
+    match (stopped, loaded) {
+        (Ok(()), loaded) => loaded,
+        (Err(end), Ok(_)) => Err(end),
+        (Err(end), Err(error)) => Err(error.context(format!("{end:#}"))),
+    }
 }
 
 /// The report, if every reply was right.

@@ -13,6 +13,7 @@ use indicatif::ProgressBar;
 use procfs::process::{Process, all_processes};
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output};
@@ -59,10 +60,13 @@ fn who_answers_wrongly_or_can_t_start_is_told_and_the_others_are_measured() {
         70 => Act::Send(b"ECHO 31\r\n".to_vec()),
         _ => Act::Send(reply),
     }));
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dies = format!("echo listening on {nobody}; echo 'out of memory' >&2; exit 3");
     let programs = BTreeMap::from([
         ("w04-epoll", program(folder, "w04-epoll", &right)),
         ("peer-tokio", program(folder, "peer-tokio", &wrong)),
         ("peer-mio", program(folder, "peer-mio", "echo 'error: cannot listen' >&2; exit 1")),
+        ("peer-smol", program(folder, "peer-smol", &dies)),
         ("peer-libuv", Program::Missing("no libuv".to_owned())),
         ("peer-bare", program(folder, "peer-bare", &right)),
     ]);
@@ -80,13 +84,15 @@ fn who_answers_wrongly_or_can_t_start_is_told_and_the_others_are_measured() {
     assert!(error("peer-tokio").contains("a wrong reply"), "{}", error("peer-tokio"));
     let words = error("peer-mio");
     assert!(words.contains("exit status: 1") && words.contains("cannot listen"), "{words}");
+    let words = error("peer-smol");
+    assert!(words.contains("exit status: 3") && words.contains("out of memory"), "{words}");
     assert_eq!(outcomes["peer-libuv"], Outcome::Missing("no libuv".to_owned()));
 
     // In turn, the second round the other way; who failed is not asked again.
     let log = fs::read_to_string(folder.join("log")).unwrap();
     let started: Vec<&str> = log.lines().collect();
-    let expected = ["w04-epoll", "peer-tokio", "peer-mio", "peer-bare", "peer-bare", "w04-epoll"];
-    assert_eq!(started, expected);
+    let first = ["w04-epoll", "peer-tokio", "peer-mio", "peer-smol", "peer-bare"];
+    assert_eq!(started, [&first[..], &["peer-bare", "w04-epoll"]].concat());
 }
 
 fn bench(arguments: &[&str]) -> Command {
