@@ -27,7 +27,7 @@ impl Tracer {
         let pid = server.pid();
         let mut command = Command::new("strace");
         command
-            .args(["-c", "-f", "-U", "name,calls", "-p"])
+            .args(["-c", "-f", "-q", "-U", "name,calls", "-p"])
             .arg(pid.as_raw_nonzero().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
