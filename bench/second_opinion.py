@@ -4,7 +4,7 @@
     python3 bench/second_opinion.py [ROUNDS]
 
 builds the server (w04-epoll) and the generator, lets the two load generators take turns, and prints
-the table of notes/benchmarks.md. It needs two cores: the server has core 0, the loads have core 1.
+its table (notes/benchmarks-second-opinion.md). It needs two cores: the server has core 0, the loads have core 1.
 
 The scenarios leave most of the work to the server, since a Python client is slow: batches are built
 once, and many requests go out in one call. Nothing of our code is used on this side, and the server
