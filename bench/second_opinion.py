@@ -4,13 +4,14 @@
     python3 bench/second_opinion.py [ROUNDS]
 
 builds the server (w04-epoll) and the generator, lets the two load generators take turns, and prints
-the table of notes/benchmarks.md. It needs two cores: the server has core 0, the loads have core 1.
+its table (notes/benchmarks-second-opinion.md). It needs two cores: the server has core 0, the loads have core 1.
 
 The scenarios leave most of the work to the server, since a Python client is slow: batches are built
 once, and many requests go out in one call. Nothing of our code is used on this side, and the server
 has a say as well: the bytes that it has read must be those that the generator claims to have sent.
 """
 
+import argparse
 import json
 import os
 import selectors
@@ -32,7 +33,11 @@ SCENARIOS = {
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description="Asks a server by Python and by `bench load`, in turn.")
+    parser.add_argument("rounds", nargs="?", type=at_least_one, default=5, help="default: 5")
+    rounds = parser.parse_args().rounds
+    if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
+        sys.exit(f"error: cores {SERVER_CORE} and {LOAD_CORE} are needed")
     programs = build("w04-epoll", "bench")
     os.sched_setaffinity(0, {LOAD_CORE})
     server, port = start(programs["w04-epoll"])
@@ -59,6 +64,13 @@ def main():
     finally:
         server.terminate()
         server.wait()
+
+
+def at_least_one(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least one round is needed")
+    return number
 
 
 def ask_by_python(port, connections, pipeline, size):

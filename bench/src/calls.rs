@@ -25,15 +25,15 @@ impl Tracer {
     /// There is no strace, or it is not permitted (ptrace(2)).
     pub fn attach(server: &Server) -> Result<Self> {
         let pid = server.pid();
-        let strace = Command::new("strace")
-            .args(["-c", "-f", "-U", "name,calls", "-p"])
+        let mut command = Command::new("strace");
+        command
+            .args(["-c", "-f", "-q", "-U", "name,calls", "-p"])
             .arg(pid.as_raw_nonzero().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("there is no strace here")?;
-        interrupt::watch(&strace);
+            .stderr(Stdio::piped());
+        let strace = interrupt::spawn(&mut command)
+            .context("strace can't be started (apt install strace)")?;
         let mut tracer = Self { strace, reaped: false };
         let deadline = Instant::now() + ATTACH;
         while !all_traced(pid)? {

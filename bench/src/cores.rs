@@ -38,9 +38,12 @@ impl Cores {
 /// Binds the calling thread, and what it starts from now on, to a core.
 ///
 /// # Errors
-/// The core is not allowed to this process.
+/// There is no such core, or it is not allowed to this process.
 pub fn pin(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
+    if core >= CpuSet::MAX_CPU {
+        bail!("there is no such core: {core}");
+    }
     set.set(core);
-    sched_setaffinity(None, &set).with_context(|| format!("cannot run on core {core} alone"))
+    sched_setaffinity(None, &set).with_context(|| format!("there is no such core: {core}"))
 }

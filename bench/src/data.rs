@@ -7,7 +7,7 @@ use crate::scenarios::{self, Job, Metric};
 use crate::statistics::Spread;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 /// The file's name in its folder.
@@ -242,15 +242,26 @@ impl Data {
         })
     }
 
-    /// Writes it into a folder, which is made if need be.
+    /// Makes the folder if need be, and sees to it that data can be written there: better known before
+    /// a long run than behind it. Data that is there stays.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn make_room(folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        fs::create_dir_all(folder)
+            .and_then(|()| File::options().append(true).create(true).open(&path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(())
+    }
+
+    /// Writes it into a folder that is there.
     ///
     /// # Errors
     /// It can't be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(FILE);
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&path, self.json()?))
-            .with_context(|| format!("cannot write {}", path.display()))
+        fs::write(&path, self.json()?).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// As JSON with a line for each entry.

@@ -42,6 +42,8 @@ const GOALS: &[Goal] = &[
     goal("w04-epoll to the best peer: `idle-9000`",   AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "idle-9000")),
     goal("w04-epoll to the best peer: `active-1000`", AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "active-1000")),
     goal("w04-epoll to the best peer: `churn`",       AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "churn")),
+    goal("w04-epoll to the best peer: `compute-small`", AtLeast, 1.0, |data| to_best_peer(data, "w04-epoll", "compute-small")),
+    goal("w04-epoll to the best peer: `compute`",     AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "compute")),
     goal("w04-epoll to the ceiling: `echo`",          AtLeast, 0.95, to_ceiling),
     goal("w04-epoll: `idle-9000` to `echo`",          AtLeast, 0.97, beside_idle),
     goal("w04-epoll to the leanest peer: server CPU/request in `echo`", AtMost, 1.0, leanest_cpu),

@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard};
 
 /// The processes that were started and have not been waited for, so that their ids are theirs.
@@ -18,7 +18,9 @@ pub fn install() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            for &pid in running().iter() {
+            // Held to the end: nothing more is started.
+            let running = running();
+            for &pid in running.iter() {
                 let _ = kill_process(pid, Signal::KILL);
             }
             std::process::exit(128 + signal);
@@ -27,9 +29,12 @@ pub fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// From now on an interrupt ends this child too.
-pub(crate) fn watch(child: &Child) {
-    running().push(Pid::from_child(child));
+/// Starts a child that an interrupt ends too.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut running = running();
+    let child = command.spawn()?;
+    running.push(Pid::from_child(&child));
+    Ok(child)
 }
 
 /// Whether a child has ended. It can still be reaped then.

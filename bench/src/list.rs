@@ -2,15 +2,21 @@
 
 use crate::contenders::CONTENDERS;
 use crate::scenarios::SCENARIOS;
+use std::io::{self, Write};
 
 /// Prints both tables of this program.
-pub fn print() {
-    println!("scenarios:");
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn print() -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "scenarios:")?;
     for scenario in SCENARIOS {
-        println!("  {:<18}{}", scenario.name, scenario.title);
+        writeln!(stdout, "  {:<18}{}", scenario.name, scenario.title)?;
     }
-    println!("\ncontenders:");
+    writeln!(stdout, "\ncontenders:")?;
     for contender in CONTENDERS {
-        println!("  {:<18}{}", contender.name, contender.about);
+        writeln!(stdout, "  {:<18}{}", contender.name, contender.about)?;
     }
+    Ok(())
 }

@@ -126,6 +126,8 @@ pub struct Progress {
     pub total: Duration,
     /// Requests answered in the measured time so far.
     pub requests: u64,
+    /// All has been answered or given up. The connections are still open.
+    pub over: bool,
 }
 
 /// Puts the load on the server and says what came of it. `progress` is told ten times a second, and
@@ -137,10 +139,33 @@ pub struct Progress {
 ///
 /// # Errors
 /// The load could not begin: the server does not accept all connections, or descriptors ran out.
-pub fn run(plan: &Plan, mut progress: impl FnMut(Progress)) -> Result<Report> {
-    // A few for the process itself.
-    opening::raise_descriptor_limit(plan.connections + plan.idle + 32)?;
-    let idle = opening::open(plan.address, plan.idle)?;
-    let active = opening::open(plan.address, plan.connections)?;
-    generator::Generator::new(plan, active, idle)?.run(&mut progress)
+pub fn run(plan: &Plan, progress: impl FnMut(Progress)) -> Result<Report> {
+    Load::open(plan)?.run(progress)
+}
+
+/// A load whose connections are open and which has not sent anything yet.
+#[derive(Debug)]
+pub struct Load(generator::Generator);
+
+impl Load {
+    /// Opens all connections; the server has accepted them when this returns.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn open(plan: &Plan) -> Result<Self> {
+        // A few for the process itself.
+        let descriptors = plan.connections.saturating_add(plan.idle).saturating_add(32);
+        opening::raise_descriptor_limit(descriptors)?;
+        let idle = opening::open(plan.address, plan.idle)?;
+        let active = opening::open(plan.address, plan.connections)?;
+        Ok(Self(generator::Generator::new(plan, active, idle)?))
+    }
+
+    /// The rest of [`run`].
+    ///
+    /// # Errors
+    /// The kernel lacks what the generator needs.
+    pub fn run(self, mut progress: impl FnMut(Progress)) -> Result<Report> {
+        self.0.run(&mut progress)
+    }
 }

@@ -1,34 +1,57 @@
-//! `bench load`: one load on one server that already listens.
+//! `bench load`: one load on one server, which already listens or is started for it.
 
+use crate::contenders::{self, Contender, Role};
+use crate::cores::{Cores, pin};
 use crate::load::{self, Pace, Plan, Progress, Report, Verb};
+use crate::programs::{self, Program};
+use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
-use std::io::{IsTerminal, stdout};
+use std::io::{self, IsTerminal, Write, stdout};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// Above this share of a core the generator is what is measured.
 const BUSY: f64 = 0.9;
+/// The longest warm-up or measuring: a day.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// The most requests a second: one each nanosecond.
+const FASTEST: f64 = 1e9;
 /// The most bytes of requests that one connection has under way.
 const LARGEST_BATCH: usize = 256 << 20;
+
+const OUTPUT: &str = "cannot write to standard output";
 
 /// What `bench load` is told.
 #[derive(Args, Debug)]
 pub struct LoadCommand {
-    /// Where the server listens, for example 127.0.0.1:9090 (loopback only)
-    #[arg(value_parser = resolve)]
-    address: SocketAddr,
+    #[command(flatten)]
+    target: Target,
     #[command(flatten)]
     flags: LoadFlags,
 }
 
-/// The flags of a load, whoever the server is.
+/// Who is asked.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// Where the server listens, for example 127.0.0.1:9090 (loopback only)
+    #[arg(value_parser = resolve)]
+    address: Option<SocketAddr>,
+    /// Build this rung, start it on a core of its own, and stop it afterwards (`bench list`)
+    #[arg(long, value_name = "R", value_parser = rung)]
+    rung: Option<&'static Contender>,
+    /// The same with this peer, for example peer-tokio
+    #[arg(long, value_name = "P", value_parser = peer)]
+    peer: Option<&'static Contender>,
+}
+
+/// The load, whoever the server is.
 #[derive(Args, Clone, Debug)]
-pub struct LoadFlags {
+struct LoadFlags {
     /// Connections that send requests
     #[arg(long, value_name = "N", default_value_t = 50)]
     connections: usize,
@@ -69,29 +92,51 @@ impl LoadCommand {
     /// Runs the load and prints what came of it; says whether there was no error.
     ///
     /// # Errors
-    /// The load could not begin.
+    /// The load could not begin, or the server that was started for it broke.
     pub fn run(&self) -> Result<bool> {
-        self.flags.run(self.address)
+        // Before a server is started: it would be left behind.
+        let mut plan = self.flags.plan().unwrap_or_else(|reason| {
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{reason}\n")).exit()
+        });
+        let Target { address, rung, peer } = self.target;
+        if let Some(contender) = rung.or(peer) {
+            let server = start(contender, self.flags.core)?;
+            plan.address = server.address;
+            let flawless = self.flags.run(&plan)?;
+            server.stop()?;
+            return Ok(flawless);
+        }
+        plan.address = address.context("no server was named")?;
+        self.flags.run(&plan)
     }
 }
 
+/// Builds the contender and starts it, and has the load run on another core than the server.
+fn start(contender: &'static Contender, load_core: Option<usize>) -> Result<Server> {
+    eprintln!("building {}", contender.name);
+    let program = match programs::build(&[contender])?.remove(contender.program) {
+        Some(Program::Built(program)) => program,
+        Some(Program::Missing(why)) => bail!("{} can't be had here: {why}", contender.name),
+        None => bail!("the workspace has no program {}", contender.program),
+    };
+    let cores = Cores::choose()?;
+    let arguments = contender.arguments.iter().map(|&argument| argument.to_owned());
+    let arguments: Vec<String> = arguments.chain(["0".to_owned()]).collect();
+    let cores = Cores { load: load_core.unwrap_or(cores.load), ..cores };
+    Server::start_apart(contender.name, &program, &arguments, cores)
+}
+
 impl LoadFlags {
-    /// The same on a server whose address is known.
-    ///
-    /// # Errors
-    /// As for [`LoadCommand::run`].
-    pub fn run(&self, address: SocketAddr) -> Result<bool> {
-        let plan = self.plan(address).unwrap_or_else(|reason| {
-            clap::Error::raw(ErrorKind::ValueValidation, format!("{reason}\n")).exit()
-        });
+    fn run(&self, plan: &Plan) -> Result<bool> {
         if let Some(core) = self.core {
-            pin(core)?;
+            pin(core).context("--core")?;
         }
-        let report = load::run(&plan, show_progress())?;
+        let report = load::run(plan, show_progress())?;
         if self.json || !stdout().is_terminal() {
-            println!("{}", serde_json::to_string_pretty(&Figures::new(&report))?);
+            let json = serde_json::to_string_pretty(&Figures::new(&report))?;
+            writeln!(stdout(), "{json}").context(OUTPUT)?;
         } else {
-            print_summary(&report);
+            print_summary(&report).context(OUTPUT)?;
         }
         if report.cpu_share() > BUSY {
             eprintln!(
@@ -105,8 +150,8 @@ impl LoadFlags {
         Ok(report.errors == 0)
     }
 
-    /// What the flags ask for, or why they don't go together.
-    fn plan(&self, address: SocketAddr) -> Result<Plan, &'static str> {
+    /// What the flags ask for, of a server yet to be named; or why they don't go together.
+    fn plan(&self) -> Result<Plan, &'static str> {
         if self.connections == 0 && self.idle == 0 {
             return Err("no connections: give at least one by --connections or --idle");
         }
@@ -117,7 +162,7 @@ impl LoadFlags {
             return Err("--pipeline times --size is more than 256 MiB for each connection");
         }
         Ok(Plan {
-            address,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
             connections: self.connections,
             idle: self.idle,
             pipeline,
@@ -180,26 +225,30 @@ impl<'a> Figures<'a> {
     }
 }
 
-fn print_summary(report: &Report) {
+fn print_summary(report: &Report) -> io::Result<()> {
+    let mut stdout = stdout().lock();
     let at = |quantile| report.latency.value_at_quantile(quantile) as f64 / 1000.0;
-    println!("{:.0} requests/s", report.requests_per_second());
-    println!(
+    writeln!(stdout, "{:.0} requests/s", report.requests_per_second())?;
+    writeln!(
+        stdout,
         "latency   p50 {:.1} µs   p90 {:.1} µs   p99 {:.1} µs   p99.9 {:.1} µs   max {:.1} µs",
         at(0.5),
         at(0.9),
         at(0.99),
         at(0.999),
         at(1.0)
-    );
-    println!(
+    )?;
+    writeln!(
+        stdout,
         "{} requests in {:.2} s, {} connects, {} errors",
         report.requests, report.seconds, report.connects, report.errors
-    );
-    println!(
+    )?;
+    writeln!(
+        stdout,
         "the generator itself: {:.0} % of a core, {:.2} system calls a request",
         report.cpu_share() * 100.0,
         report.syscalls_per_request()
-    );
+    )
 }
 
 /// A bar on a terminal, and nothing elsewhere (indicatif sees to that).
@@ -224,13 +273,20 @@ fn show_progress() -> impl FnMut(Progress) {
     }
 }
 
-fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    if core >= CpuSet::MAX_CPU {
-        bail!("--core {core}: there is no such core");
-    }
-    cores.set(core);
-    sched_setaffinity(None, &cores).with_context(|| format!("--core {core}: there is no such core"))
+fn rung(name: &str) -> Result<&'static Contender, String> {
+    contender(name, |role| role == Role::Rung)
+}
+
+fn peer(name: &str) -> Result<&'static Contender, String> {
+    contender(name, |role| role != Role::Rung)
+}
+
+fn contender(name: &str, fits: fn(Role) -> bool) -> Result<&'static Contender, String> {
+    let of_its_kind = || contenders::CONTENDERS.iter().filter(|contender| fits(contender.role));
+    of_its_kind().find(|contender| contender.name == name).ok_or_else(|| {
+        let names: Vec<&str> = of_its_kind().map(|contender| contender.name).collect();
+        format!("there are: {}", names.join(", "))
+    })
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, String> {
@@ -253,12 +309,13 @@ fn duration_or_none(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
     let (digits, unit) = text.split_at(unit_at);
     let count = u64::from(digits.parse::<u32>().map_err(|_| expected())?);
-    match unit {
-        "ms" => Ok(Duration::from_millis(count)),
-        "s" => Ok(Duration::from_secs(count)),
-        "m" => Ok(Duration::from_secs(count * 60)),
-        _ => Err(expected()),
-    }
+    let duration = match unit {
+        "ms" => Duration::from_millis(count),
+        "s" => Duration::from_secs(count),
+        "m" => Duration::from_secs(count * 60),
+        _ => return Err(expected()),
+    };
+    if duration > LONGEST { Err("it may be a day at most: 1440m".to_owned()) } else { Ok(duration) }
 }
 
 fn at_least_one(text: &str) -> Result<u64, String> {
@@ -270,8 +327,8 @@ fn at_least_one(text: &str) -> Result<u64, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
-        _ => Err("a number above 0 is expected: requests a second".to_owned()),
+        Ok(rate) if rate > 0.0 && rate <= FASTEST => Ok(rate),
+        _ => Err("a number above 0 is expected: requests a second, at most 1000000000".to_owned()),
     }
 }
 
@@ -286,7 +343,7 @@ mod tests {
         assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(duration_or_none("0s"), Ok(Duration::ZERO));
         assert!(duration("0s").is_err());
-        for bad in ["", "1", "s", "-1s", "1.5s", "1h", "1 s", "5000000000s", "1µs"] {
+        for bad in ["", "1", "s", "1441m", "-1s", "1.5s", "1h", "1 s", "5000000000s", "1µs"] {
             assert!(duration_or_none(bad).is_err(), "{bad}");
         }
     }
@@ -294,7 +351,7 @@ mod tests {
     #[test]
     fn a_rate_is_a_number_above_zero() {
         assert_eq!(rate("0.5"), Ok(0.5));
-        for bad in ["", "0", "-1", "inf", "NaN", "many"] {
+        for bad in ["", "0", "-1", "1e300", "inf", "NaN", "many"] {
             assert!(rate(bad).is_err(), "{bad}");
         }
     }

@@ -1,5 +1,6 @@
 //! The command.
 
+use anyhow::Context;
 use bench::load_command::LoadCommand;
 use bench::{interrupt, list, notes, run};
 use clap::{Parser, Subcommand};
@@ -34,10 +35,7 @@ fn main() -> ExitCode {
         Command::Load(load) => load.run(),
         Command::Run(options) => run::run(&options),
         Command::Plot(options) => notes::plot(&options),
-        Command::List => {
-            list::print();
-            Ok(true)
-        }
+        Command::List => list::print().context("cannot write to standard output").map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use crate::calls::Tracer;
 use crate::cores::{Cores, pin};
 use crate::data::{Calls, PERCENTILES, Round};
-use crate::load::{self, Pace, Plan, Progress, Report, Verb};
+use crate::load::{self, Load, Pace, Plan, Progress, Report, Verb};
 use crate::scenarios::{BURN, Job};
 use crate::server::{Memory, Server};
 use anyhow::{Context, Result, bail};
@@ -40,15 +40,20 @@ impl Sample {
 /// The server could not be started or broke, or a reply was wrong.
 pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<Round> {
     let server = start(job, program, cores)?;
-    let fresh = Sample::of(&server)?;
+    let round = load_and_look(job, &server, timing);
+    after(server.stop(), round)
+}
+
+fn load_and_look(job: &Job, server: &Server, timing: Timing) -> Result<Round> {
+    let fresh = Sample::of(server)?;
     let plan = job.plan(server.address, timing.warmup, timing.duration);
     let (mut begin, mut end) = (None, None);
     let mut watch = |progress: Progress| {
         if progress.elapsed >= plan.warmup && begin.is_none() {
-            begin = Some(Sample::of(&server));
+            begin = Some(Sample::of(server));
         }
         if progress.elapsed >= progress.total && end.is_none() {
-            end = Some(Sample::of(&server));
+            end = Some(Sample::of(server));
         }
     };
     let (report, burned) = match job.scenario.burners {
@@ -59,7 +64,6 @@ pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<
         }
     };
     let report = flawless(report)?;
-    server.stop()?;
     let begin = begin.context("the load said nothing at its beginning")??;
     let end = end.context("the load said nothing at its end")??;
     let latency = PERCENTILES.map(|percent| report.latency.value_at_percentile(percent));
@@ -78,46 +82,42 @@ pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<
     })
 }
 
-/// Counts the system calls of a round of its own.
+/// Counts the system calls of a round of its own, from when all connections are open to when all
+/// requests are answered, so that none is counted whose calls are not, nor the other way round.
 ///
 /// # Errors
 /// As [`round`]. That they can't be counted is no error.
-pub fn calls(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<Calls> {
+pub fn calls(job: &Job, program: &Path, cores: Cores, duration: Duration) -> Result<Calls> {
     let server = start(job, program, cores)?;
-    let plan = job.plan(server.address, timing.warmup, timing.duration);
-    let (mut tracer, mut counted) = (None, None);
-    let report = load::run(&plan, |progress| {
-        if progress.elapsed >= plan.warmup && tracer.is_none() && counted.is_none() {
-            tracer = Some(Tracer::attach(&server));
-        }
-        if progress.elapsed >= progress.total
-            && let Some(tracer) = tracer.take()
-        {
-            // Not what the report counts, which are those that are still under way too.
-            counted = Some((tracer.and_then(Tracer::finish), progress.requests));
+    let calls = load_and_count(job, &server, cores, duration);
+    after(server.stop(), calls)
+}
+
+fn load_and_count(job: &Job, server: &Server, cores: Cores, duration: Duration) -> Result<Calls> {
+    let load = Load::open(&job.plan(server.address, Duration::ZERO, duration))?;
+    // Beside the server: each of its calls waits for strace, which another core would have to wake.
+    pin(cores.server)?;
+    let mut tracer = Some(Tracer::attach(server));
+    pin(cores.load)?;
+    let mut calls = None;
+    let report = load.run(|progress| {
+        if progress.over {
+            calls = tracer.take().map(|tracer| tracer.and_then(Tracer::finish));
         }
     })?;
-    flawless(report)?;
-    server.stop()?;
-    Ok(match counted.context("the load said nothing at its end")? {
-        (Ok(calls), requests) => Calls::Counted { calls, requests },
-        (Err(why), _) => Calls::Unknown(format!("{why:#}")),
+    let Report { requests, .. } = flawless(report)?;
+    Ok(match calls.context("the load said nothing at its end")? {
+        Ok(calls) => Calls::Counted { calls, requests },
+        Err(why) => Calls::Unknown(format!("{why:#}")),
     })
 }
 
-/// Starts the server on its core, and has the calling thread go on on the load's.
 fn start(job: &Job, program: &Path, cores: Cores) -> Result<Server> {
-    // A process inherits the affinity of the thread that starts it, and its threads do so from it.
-    pin(cores.server)?;
-    // It inherits the timer slack too, which a load has made finer than a server's is (prctl(2)).
-    rustix::thread::set_current_timer_slack(None).context("PR_SET_TIMERSLACK")?;
-    let server = Server::start(job.contender.name, program, &job.arguments());
-    pin(cores.load)?;
-    server
+    Server::start_apart(job.contender.name, program, &job.arguments(), cores)
 }
 
 /// A load beside clients that ask for nothing but CPU time, and how much of it they were given for
-/// each second, in nanoseconds.
+/// each second from their first request to their last reply, in nanoseconds.
 fn beside_burners(
     burners: usize,
     plan: &Plan,
@@ -137,18 +137,33 @@ fn beside_burners(
     thread::scope(|scope| {
         let (started, starts) = mpsc::channel();
         let burners = scope.spawn(move || {
-            load::run(&burning, |_| {
+            let mut took = Duration::ZERO;
+            let report = load::run(&burning, |progress| {
+                took = progress.elapsed;
                 let _ = started.send(());
-            })
+            });
+            Ok((flawless(report?)?, took))
         });
         // Nothing comes if the burners failed; their error is told below.
         let _ = starts.recv();
         let report = load::run(plan, watch);
-        let Ok(burned) = burners.join() else { bail!("the burners panicked") };
-        let burned = flawless(burned.context("the burners")?).context("the burners")?;
-        let given = burned.requests as f64 * BURN as f64 / 1e3 / burned.seconds;
+        let Ok(burned): Result<Result<_>, _> = burners.join() else {
+            bail!("the burners panicked")
+        };
+        let (burned, took) = burned.context("the burners")?;
+        // Not the report's own time, after which the last of the requests are still worked on.
+        let given = burned.requests as f64 * BURN as f64 / 1e3 / took.as_secs_f64();
         Ok((report?, nanoseconds(given)))
     })
+}
+
+/// What came of a load, unless the server had ended meanwhile: then that is the first thing to tell.
+fn after<T>(stopped: Result<()>, loaded: Result<T>) -> Result<T> {
+    match (stopped, loaded) {
+        (Ok(()), loaded) => loaded,
+        (Err(end), Ok(_)) => Err(end),
+        (Err(end), Err(error)) => Err(error.context(format!("{end:#}"))),
+    }
 }
 
 /// The report, if every reply was right.

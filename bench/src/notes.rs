@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to draw again.
 #[derive(Args, Clone, Debug)]
@@ -30,14 +30,14 @@ pub fn plot(options: &PlotOptions) -> Result<bool> {
     let folder = options.out.clone().unwrap_or_else(folder);
     let data = Data::read(&folder)?;
     if options.check {
-        let stale = stale(&data)?;
+        let stale = stale(&data, &folder)?;
         for file in &stale {
             eprintln!("error: {file} is not what the data gives: run `bench plot`");
         }
         return Ok(stale.is_empty());
     }
     pictures::write(&data, &folder)?;
-    if folder == self::folder() {
+    if is_ours(&folder) {
         refresh(&data)?;
     }
     Ok(true)
@@ -47,6 +47,13 @@ pub fn plot(options: &PlotOptions) -> Result<bool> {
 #[must_use]
 pub fn folder() -> PathBuf {
     workspace().join("notes/benchmarks")
+}
+
+/// Whether a folder is the notes' own, however it is written.
+#[must_use]
+pub fn is_ours(folder: &Path) -> bool {
+    let canonical = |folder: &Path| folder.canonicalize().ok();
+    canonical(folder).is_some_and(|folder| Some(folder) == canonical(&self::folder()))
 }
 
 fn page() -> PathBuf {
@@ -62,16 +69,21 @@ pub fn refresh(data: &Data) -> Result<()> {
     fs::write(page(), fresh).context("cannot write notes/benchmarks.md")
 }
 
-/// The notes' files that are not what this data gives.
+/// The pictures in this folder that are not what this data gives, and the page if the folder is the
+/// notes' own.
 ///
 /// # Errors
 /// One can't be read, or the page's markers are broken.
-pub fn stale(data: &Data) -> Result<Vec<String>> {
+pub fn stale(data: &Data, folder: &Path) -> Result<Vec<String>> {
     let mut stale = Vec::new();
     for (file, svg) in pictures::all(data) {
-        if fs::read_to_string(folder().join(file)).ok().as_ref() != Some(&svg) {
-            stale.push(format!("notes/benchmarks/{file}"));
+        let path = folder.join(file);
+        if fs::read_to_string(&path).ok().as_ref() != Some(&svg) {
+            stale.push(path.display().to_string());
         }
+    }
+    if !is_ours(folder) {
+        return Ok(stale);
     }
     let (text, fresh) = refreshed(data)?;
     if text != fresh {

@@ -13,7 +13,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::io::{Write, stdout};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub struct Options {
     pub contenders: Vec<String>,
     /// Rounds of each scenario [default: 5]
     #[arg(long, value_name = "N", conflicts_with = "quick")]
-    pub rounds: Option<NonZeroUsize>,
+    pub rounds: Option<NonZeroU16>,
     /// One short round of everything, to see that it works; its figures mean little
     #[arg(long)]
     pub quick: bool,
@@ -62,8 +63,7 @@ const QUICK: Effort = Effort {
     calls: false,
 };
 /// Of the round in which system calls are counted.
-const COUNTING: Timing =
-    Timing { warmup: Duration::from_millis(50), duration: Duration::from_millis(400) };
+const COUNTING: Duration = Duration::from_secs(1);
 /// To start a server, connect to it and stop it.
 const AROUND: Duration = Duration::from_millis(80);
 /// For each idle connection beyond that.
@@ -74,7 +74,7 @@ impl Options {
         match (self.quick, self.rounds) {
             (true, _) => QUICK,
             (false, None) => WHOLE,
-            (false, Some(rounds)) => Effort { rounds: rounds.get(), ..WHOLE },
+            (false, Some(rounds)) => Effort { rounds: rounds.get().into(), ..WHOLE },
         }
     }
 
@@ -119,6 +119,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let jobs = options.jobs()?;
     let effort = options.effort();
     let folder = options.folder();
+    Data::make_room(&folder)?;
     let cores = Cores::choose()?;
     eprintln!("building the contenders");
     let mut taking_part: Vec<&'static Contender> = Vec::new();
@@ -146,13 +147,14 @@ pub fn run(options: &Options) -> Result<bool> {
     for (scenario, jobs) in &jobs {
         data.entries.extend(compare(jobs, &programs, cores, effort, &bar));
         let table = tables::of_scenario(&data, scenario);
-        bar.suspend(|| println!("{}\n{table}\n", scenario.title));
+        // Whoever reads along may have gone; the tables are kept.
+        bar.suspend(|| writeln!(stdout(), "{}\n{table}\n", scenario.title)).ok();
     }
     bar.finish_and_clear();
 
     data.write(&folder)?;
     pictures::write(&data, &folder)?;
-    if folder == notes::folder() {
+    if notes::is_ours(&folder) {
         notes::refresh(&data)?;
     }
     eprintln!("data and pictures are in {}", folder.display());
@@ -242,7 +244,7 @@ fn estimate(jobs: &[(&Scenario, Vec<Job>)], effort: Effort) -> (usize, Duration)
             time += round * effort.rounds as u32;
             if effort.calls && counts_calls(scenario) {
                 measurements += 1;
-                time += COUNTING.warmup + COUNTING.duration + around;
+                time += COUNTING + around;
             }
         }
     }

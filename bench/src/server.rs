@@ -1,5 +1,6 @@
 //! A contender that runs.
 
+use crate::cores::{Cores, pin};
 use crate::interrupt;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::time::{ClockId, clock_getcpuclockid};
@@ -48,6 +49,25 @@ pub struct Memory {
 }
 
 impl Server {
+    /// Starts the program on the server's core, and has the calling thread go on on the load's.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); a core is not allowed to this process.
+    pub fn start_apart(
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        cores: Cores,
+    ) -> Result<Self> {
+        // A process inherits the affinity of the thread that starts it, and its threads do so from it.
+        pin(cores.server)?;
+        // It inherits the timer slack too, which a load has made finer than a server's is (prctl(2)).
+        rustix::thread::set_current_timer_slack(None).context("PR_SET_TIMERSLACK")?;
+        let server = Self::start(name, program, arguments);
+        pin(cores.load)?;
+        server
+    }
+
     /// Starts the program, with the core that the calling thread is bound to, and waits until it
     /// listens.
     ///
@@ -56,14 +76,16 @@ impl Server {
     pub fn start(name: &str, program: &Path, arguments: &[String]) -> Result<Self> {
         let memfd = memfd_create(c"stderr", MemfdFlags::CLOEXEC).context("memfd_create")?;
         let stderr = File::from(memfd);
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
+            // RUST_LOG, say, or a library's own variables would slow some servers down and not others.
+            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(stderr.try_clone()?)
-            .spawn()
+            .stderr(stderr.try_clone()?);
+        let mut child = interrupt::spawn(&mut command)
             .with_context(|| format!("cannot start {}", program.display()))?;
-        interrupt::watch(&child);
         let stdout = child.stdout.take().context("standard output is not captured")?;
         let mut server = Self {
             name: name.to_owned(),

@@ -123,7 +123,7 @@ impl Generator {
             }
             if now >= tick {
                 tick = now + TICK;
-                progress(self.progress(now));
+                progress(self.progress(now, false));
             }
             if self.is_over(now) {
                 break;
@@ -146,7 +146,7 @@ impl Generator {
             }
         }
         let now = self.now();
-        progress(self.progress(now));
+        progress(self.progress(now, true));
         let first = first.unwrap_or_else(|| self.cost(now));
         let last = last.unwrap_or_else(|| self.cost(now));
         Ok(self.report(first, last))
@@ -324,11 +324,12 @@ impl Generator {
         nanoseconds(self.begin.elapsed())
     }
 
-    fn progress(&self, now: u64) -> Progress {
+    fn progress(&self, now: u64, over: bool) -> Progress {
         Progress {
             elapsed: Duration::from_nanos(now),
             total: Duration::from_nanos(self.schedule.measured.end),
             requests: self.latency.len(),
+            over,
         }
     }
 

@@ -40,6 +40,16 @@ fn a_load_prints_its_figures_as_json_where_nobody_watches() {
 }
 
 #[test]
+fn a_peer_is_started_for_a_load_and_stopped() {
+    let load = "--peer peer-threads --connections 5 --duration 100ms --warmup 0s";
+    let output = bench_load(&load.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(figures["requests"].as_u64().unwrap() > 0);
+    assert_eq!(figures["errors"], 0);
+}
+
+#[test]
 fn errors_are_told_and_give_status_1() {
     let server = Server::start(|_, _| Act::Send(b"SERVER_ERROR busy\r\n".to_vec()));
     let address = server.address.to_string();
@@ -58,6 +68,7 @@ fn what_cannot_begin_says_why_and_gives_status_1() {
     let cases: &[(&[&str], &str)] = &[
         (&["127.0.0.1:1"], "cannot connect to 127.0.0.1:1: is a server listening there?"),
         (&[&address, "--idle", "100000000"], "ulimit -Hn"),
+        (&[&address, "--connections", "18446744073709551615"], "ulimit -Hn"),
         (&[&address, "--core", "900"], "there is no such core"),
     ];
     for (arguments, words) in cases {
@@ -71,7 +82,11 @@ fn what_cannot_begin_says_why_and_gives_status_1() {
 #[test]
 fn wrong_arguments_give_status_2() {
     let cases: &[(&[&str], &str)] = &[
-        (&[], "<ADDRESS>"),
+        (&[], "<ADDRESS|--rung <R>|--peer <P>>"),
+        (&["127.0.0.1:9090", "--rung", "day4-poll"], "cannot be used with"),
+        (&["--peer", "peer-threads", "--connections", "0"], "--connections or --idle"),
+        (&["--rung", "peer-tokio"], "w05-handoff"),
+        (&["--peer", "w04-epoll"], "peer-bare"),
         (&["nonsense"], "HOST:PORT"),
         (&["8.8.8.8:9090"], "only a loopback address"),
         (&["127.0.0.1:9090", "--connections", "0"], "--connections or --idle"),
@@ -79,6 +94,8 @@ fn wrong_arguments_give_status_2() {
         (&["127.0.0.1:9090", "--pipeline", "0"], "at least 1"),
         (&["127.0.0.1:9090", "--churn", "0"], "at least 1"),
         (&["127.0.0.1:9090", "--rate", "0"], "above 0"),
+        (&["127.0.0.1:9090", "--rate", "1e300"], "at most 1000000000"),
+        (&["127.0.0.1:9090", "--duration", "4294967295m"], "at most"),
         (&["127.0.0.1:9090", "--duration", "5"], "digits and a unit"),
         (&["127.0.0.1:9090", "--duration", "0s"], "longer than 0"),
         (&["127.0.0.1:9090", "--verb", "get"], "possible values"),
@@ -89,5 +106,6 @@ fn wrong_arguments_give_status_2() {
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(words), "{arguments:?}: {message}");
+        assert!(!message.contains("building"), "{arguments:?}: no server is started: {message}");
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::scripted::{self, Act, honest};
 use bench::cores::Cores;
-use bench::data::{Data, Entry, Outcome};
+use bench::data::{Calls, Data, Entry, Outcome};
 use bench::measure::Timing;
 use bench::notes;
 use bench::programs::Program;
@@ -12,7 +12,8 @@ use bench::scenarios::{self, Job};
 use indicatif::ProgressBar;
 use procfs::process::{Process, all_processes};
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output};
@@ -59,10 +60,13 @@ fn who_answers_wrongly_or_can_t_start_is_told_and_the_others_are_measured() {
         70 => Act::Send(b"ECHO 31\r\n".to_vec()),
         _ => Act::Send(reply),
     }));
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dies = format!("echo listening on {nobody}; echo 'out of memory' >&2; exit 3");
     let programs = BTreeMap::from([
         ("w04-epoll", program(folder, "w04-epoll", &right)),
         ("peer-tokio", program(folder, "peer-tokio", &wrong)),
         ("peer-mio", program(folder, "peer-mio", "echo 'error: cannot listen' >&2; exit 1")),
+        ("peer-smol", program(folder, "peer-smol", &dies)),
         ("peer-libuv", Program::Missing("no libuv".to_owned())),
         ("peer-bare", program(folder, "peer-bare", &right)),
     ]);
@@ -80,13 +84,15 @@ fn who_answers_wrongly_or_can_t_start_is_told_and_the_others_are_measured() {
     assert!(error("peer-tokio").contains("a wrong reply"), "{}", error("peer-tokio"));
     let words = error("peer-mio");
     assert!(words.contains("exit status: 1") && words.contains("cannot listen"), "{words}");
+    let words = error("peer-smol");
+    assert!(words.contains("exit status: 3") && words.contains("out of memory"), "{words}");
     assert_eq!(outcomes["peer-libuv"], Outcome::Missing("no libuv".to_owned()));
 
     // In turn, the second round the other way; who failed is not asked again.
     let log = fs::read_to_string(folder.join("log")).unwrap();
     let started: Vec<&str> = log.lines().collect();
-    let expected = ["w04-epoll", "peer-tokio", "peer-mio", "peer-bare", "peer-bare", "w04-epoll"];
-    assert_eq!(started, expected);
+    let first = ["w04-epoll", "peer-tokio", "peer-mio", "peer-smol", "peer-bare"];
+    assert_eq!(started, [&first[..], &["peer-bare", "w04-epoll"]].concat());
 }
 
 fn bench(arguments: &[&str]) -> Command {
@@ -118,8 +124,32 @@ fn a_quick_run_measures_keeps_and_draws() {
     let pictures = ["throughput.svg", "latency.svg"].map(|file| folder.path().join(file));
     let drawn = pictures.each_ref().map(|path| fs::read(path).unwrap());
     pictures.iter().for_each(|path| fs::remove_file(path).unwrap());
+    assert!(!bench(&["plot", "--check", "--out", out]).status().unwrap().success());
     assert!(bench(&["plot", "--out", out]).status().unwrap().success());
     assert!(pictures.each_ref().map(|path| fs::read(path).unwrap()) == drawn);
+    assert!(bench(&["plot", "--check", "--out", out]).status().unwrap().success());
+}
+
+#[test]
+fn calls_are_counted_for_the_requests_that_made_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let run = "run --rounds 1 --scenario active-1000 --contender peer-bare --out";
+    let mut arguments: Vec<&str> = run.split(' ').collect();
+    arguments.push(out);
+    let Output { status, stderr, .. } = bench(&arguments).output().unwrap();
+    assert!(status.success(), "{}", text(&stderr));
+    let data = Data::read(folder.path()).unwrap();
+    match &data.entries[0].outcome {
+        // A recv and a send for each, and a share of a wait, although a thousand are under way.
+        Outcome::Measured { calls: Some(Calls::Counted { calls, requests }), .. } => {
+            assert!((2 * requests..3 * requests).contains(calls), "{calls} for {requests}");
+        }
+        Outcome::Measured { calls: Some(Calls::Unknown(why)), .. } => {
+            assert!(why.contains("strace"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A running `bench`, killed at the end whatever happens.
@@ -183,8 +213,30 @@ fn a_name_that_does_not_exist_is_met_with_those_that_do() {
 }
 
 #[test]
+fn a_full_disk_behind_standard_output_is_told() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = bench(&["list"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(message.starts_with("error: cannot write to standard output: "), "{message}");
+}
+
+#[test]
+fn data_that_could_not_be_kept_is_not_measured() {
+    let folder = tempfile::NamedTempFile::new().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let output = bench(&["run", "--scenario", "echo", "--out", out]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(
+        message.starts_with("error: cannot write ") && message.lines().count() == 1,
+        "{message}"
+    );
+}
+
+#[test]
 fn the_notes_are_what_the_data_beside_them_gives() {
     let data = Data::read(&notes::folder()).unwrap();
-    let stale = notes::stale(&data).unwrap();
+    let stale = notes::stale(&data, &notes::folder()).unwrap();
     assert!(stale.is_empty(), "run `cargo run --release -p bench -- plot`: {stale:?}");
 }

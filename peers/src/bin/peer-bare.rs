@@ -178,8 +178,8 @@ fn answer_in_place(input: &mut [u8]) -> Option<usize> {
         let (verb, body) = match line {
             b"mn\r" => ("mn".len(), 0),
             [b'e', b'c', b'h', b'o', b' ', digits @ .., b'\r'] => {
-                let body: usize = str::from_utf8(digits).ok()?.parse().ok()?;
-                ("echo".len(), body + "\r\n".len())
+                let body: u32 = str::from_utf8(digits).ok()?.parse().ok()?;
+                ("echo".len(), body as usize + "\r\n".len())
             }
             _ => return None,
         };
