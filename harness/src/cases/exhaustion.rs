@@ -91,21 +91,20 @@ fn it_accepts_again(judge: &Judge) -> CaseResult {
     drop(crowd.flood);
     drop(crowd.early);
     let deadline = Instant::now() + judge.scale(AGAIN).min(judge.remaining());
-    let mut problem = judge.broken("a newcomer to be served", "none was in time");
     loop {
-        // A server that closes newcomers may still close the first ones.
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(problem);
-        }
         let mut client = crowd.server.connect().named("late").read_limit(left).open()?;
         let sent = client.try_send("mn\r\n");
-        match client.expect("MN\r\n") {
+        let problem = match client.expect("MN\r\n") {
             Ok(()) => return Ok(()),
-            Err(stop) if sent.is_ok() => problem = stop,
-            Err(_) => {}
-        }
+            Err(stop) if sent.is_ok() => stop,
+            // A server that closes newcomers may still close the first ones.
+            Err(_) => judge.broken("a newcomer to be served", "the last to come was closed"),
+        };
         sleep(Duration::from_millis(20));
+        if Instant::now() >= deadline {
+            return Err(problem);
+        }
     }
 }
 
