@@ -75,7 +75,8 @@ pub(crate) fn wait(
     }
 }
 
-fn listener_of(pid: i32, port: u16) -> Result<Option<Listening>, Stop> {
+/// Who listens on the port, or on any port if that is 0: the process or a descendant.
+pub(crate) fn listener_of(pid: i32, port: u16) -> Result<Option<Listening>, Stop> {
     let first = match Process::new(pid) {
         Ok(process) => process,
         Err(Stop::Fail(_)) => return Ok(None),

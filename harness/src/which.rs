@@ -23,6 +23,11 @@ pub(crate) struct Which {
 }
 
 impl Which {
+    /// Whether the harness starts it.
+    pub(crate) fn starts_the_server(&self) -> bool {
+        self.addr.is_none()
+    }
+
     /// The target; `rung` is what a server that is none of the workspace's counts as. The inner error
     /// is a rung that does not compile.
     pub(crate) fn target(&self, pid: Option<i32>, rung: Rung) -> Result<Result<Target>> {

@@ -44,6 +44,8 @@ fn main() -> ExitCode {
         a_server_that_dies_in_the_storm_is_seen,
         a_server_that_spins_in_the_storm_is_seen,
         a_server_that_never_accepts_again_is_seen,
+        a_server_that_dies_when_it_is_left_alone_is_seen,
+        a_server_that_does_not_end_connections_is_seen,
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -157,4 +159,12 @@ fn a_server_that_never_accepts_again_is_seen() {
     let record = soak(python("gives-up"));
     expect_failure(&record, "it recovers from a storm");
     expect_failure(&record, "no honest client loses a reply");
+}
+
+fn a_server_that_dies_when_it_is_left_alone_is_seen() {
+    expect_failure(&soak(python("dies-alone")), "the server lives to the end");
+}
+
+fn a_server_that_does_not_end_connections_is_seen() {
+    expect_failure(&soak(python("holds-on")), "hostile clients get");
 }

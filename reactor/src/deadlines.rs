@@ -198,4 +198,56 @@ mod tests {
         wheel.expire(after(start, 10_000_500), &mut due);
         assert_eq!(due, [3]);
     }
+
+    /// However the loop slept and whatever it was given: nobody is looked at later than promised, and
+    /// nobody is looked at for ever.
+    #[test]
+    fn whatever_is_armed_is_looked_at_in_time() {
+        let start = Instant::now();
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        for _ in 0..200 {
+            let mut wheel = Deadlines::new(start);
+            let mut until = HashMap::new();
+            let mut due = Vec::new();
+            let mut now_us = 0;
+            for _ in 0..200 {
+                let now = start + Duration::from_micros(now_us);
+                for _ in 0..next(4) {
+                    let fd = next(20) as RawFd;
+                    // In the past too, soon, and beyond the horizon.
+                    let ahead = [1_000, 3_000_000, 90_000_000][next(3) as usize];
+                    let at =
+                        start + Duration::from_micros((now_us + next(ahead)).saturating_sub(500));
+                    let earliest = until.get(&fd).map_or(at, |other| at.min(*other));
+                    until.insert(fd, earliest);
+                    wheel.arm(fd, at);
+                }
+                wheel.expire(now, &mut due);
+                for fd in &due {
+                    match until.get(fd) {
+                        Some(at) if *at > now => wheel.arm(*fd, *at),
+                        _ => drop(until.remove(fd)),
+                    }
+                }
+                for (fd, at) in &until {
+                    assert!(now < *at + Duration::from_millis(500), "{fd} is late");
+                    assert!(wheel.next().is_some(), "{fd} is forgotten");
+                }
+                let wake = wheel.next().map_or(0, |at| (at - start).as_micros() as u64);
+                // It wakes up when it is told to, or earlier, or it was idle.
+                now_us = match (until.is_empty(), next(3)) {
+                    (true, 0) => now_us + next(200_000_000),
+                    (true, _) => now_us + next(1_000),
+                    (false, 0) => wake.max(now_us),
+                    (false, _) => (now_us + next(400_000)).min(wake.max(now_us)),
+                };
+            }
+        }
+    }
 }

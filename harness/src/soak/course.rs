@@ -175,11 +175,12 @@ impl<'a> Course<'a> {
             self.phase = "settling";
             self.crowd.asks = false;
             let patience = plan.limits.scale(PATIENCE) * 2;
-            self.crowd.run_while(patience, |crowd| crowd.outstanding() > 0)?;
+            self.crowd.run_while(patience, Crowd::is_owed)?;
             self.take_row();
             self.crowd.leave();
             self.log("the clients have left");
             self.rest();
+            self.has_crashed();
         }
         let tally = &self.crowd.tally;
         self.record.totals = tally.totals();

@@ -145,6 +145,11 @@ impl Link {
         self.connected && self.outbox.is_empty()
     }
 
+    /// Whether the server has to end the connection as soon as it has answered.
+    pub(super) fn ends_at_once(&self) -> bool {
+        self.after == After::Ends(Duration::ZERO)
+    }
+
     /// Does this then, after all that was planned before.
     pub(super) fn plan(&mut self, when: Instant, act: Act) {
         self.outbox.push_back((when, act));

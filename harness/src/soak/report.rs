@@ -17,6 +17,21 @@ pub fn note() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", NOTE].iter().collect()
 }
 
+/// Makes sure, before a long run, that its report can be written.
+///
+/// # Errors
+/// As [`write`].
+pub fn prepare(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    match fs::OpenOptions::new().append(true).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot write {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The report at `path` with this run in it, and beside it, in a folder of its name, the data and the
 /// pictures. Other servers' runs stay as they are.
 ///
@@ -165,6 +180,20 @@ mod tests {
         assert!(!note.contains("-memory.svg"), "{note}");
         assert!(folder.path().join("my/server-port-latency.svg").exists());
         write(&path, &Record { server: "died at once".into(), ..Record::default() }).unwrap();
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_is_known_before_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my-report.md");
+        prepare(&path).unwrap();
+        assert!(!path.exists(), "nothing has been measured yet");
+        fs::create_dir(&path).unwrap();
+        let problem = prepare(&path).unwrap_err().to_string();
+        assert!(problem.starts_with("cannot write"), "{problem}");
+        fs::write(folder.path().join("file"), "").unwrap();
+        let problem = prepare(&folder.path().join("file/my-report.md")).unwrap_err().to_string();
+        assert!(problem.starts_with("cannot make"), "{problem}");
     }
 
     #[test]
