@@ -20,7 +20,7 @@ pub fn note() -> PathBuf {
 /// Makes sure, before a long run, that its report can be written.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn prepare(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
