@@ -257,7 +257,7 @@ mod tests {
             }],
             rest: Some(Rest {
                 descriptors_before: Some(6),
-                descriptors_after: Some(6),
+                descriptors_after: Some(6 + KEPT),
                 resident_warm: Some(1 << 20),
                 resident_after: Some(9 << 20),
                 slope_per_hour: None,
@@ -304,7 +304,7 @@ mod tests {
                 |r| r.induced[0].storm = Some(StormCount { dropped: 1, ..StormCount::default() }),
                 "nobody",
             ),
-            (|r| r.rest.as_mut().unwrap().descriptors_after = Some(7), "every descriptor"),
+            (|r| r.rest.as_mut().unwrap().descriptors_after = Some(7 + KEPT), "every descriptor"),
             (|r| r.rest.as_mut().unwrap().resident_after = Some((9 << 20) + 1), "memory"),
             (|r| r.stopping.as_mut().unwrap().answered = 2, "SIGTERM"),
             (|r| r.stopping.as_mut().unwrap().errors = 1, "SIGTERM"),
