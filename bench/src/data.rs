@@ -174,22 +174,28 @@ impl Entry {
     #[must_use]
     pub fn metric(&self) -> Vec<f64> {
         let Ok(scenario) = scenarios::find(&self.scenario) else { return Vec::new() };
-        let connections = (scenario.connections + scenario.idle) as f64;
-        self.values(|round| match scenario.metric {
-            Metric::Throughput => round.throughput(),
-            Metric::P99 => round.latency(99.0),
-            Metric::P50 => round.latency(50.0),
-            Metric::Cpu => round.cpu(),
-            Metric::Memory => (round.resident as f64 - round.resident_before as f64) / connections,
-        })
+        match scenario.metric {
+            Metric::Throughput => self.values(Round::throughput),
+            Metric::P99 => self.values(|round| round.latency(99.0)),
+            Metric::P50 => self.values(|round| round.latency(50.0)),
+            Metric::Cpu => self.values(Round::cpu),
+            Metric::Memory => self.per_connection(|round| (round.resident_before, round.resident)),
+        }
     }
 
     /// Growth of heap and stacks for each connection, in bytes, round by round.
     #[must_use]
     pub fn anonymous_per_connection(&self) -> Vec<f64> {
+        self.per_connection(|round| (round.anonymous_before, round.anonymous))
+    }
+
+    /// The growth of something for each connection, round by round.
+    fn per_connection(&self, before_and_after: fn(&Round) -> (u64, u64)) -> Vec<f64> {
         let Ok(scenario) = scenarios::find(&self.scenario) else { return Vec::new() };
-        let connections = (scenario.connections + scenario.idle) as f64;
-        self.values(|round| (round.anonymous as f64 - round.anonymous_before as f64) / connections)
+        self.values(|round| {
+            let (before, after) = before_and_after(round);
+            (after as f64 - before as f64) / scenario.all_connections() as f64
+        })
     }
 }
 
@@ -200,19 +206,31 @@ impl Data {
         self.entries.iter().filter(|entry| entry.scenario == scenario).collect()
     }
 
+    /// Those that answered rightly in a scenario.
+    #[must_use]
+    pub fn measured(&self, scenario: &str) -> Vec<&Entry> {
+        let mut entries = self.of(scenario);
+        entries.retain(|entry| !entry.rounds().is_empty());
+        entries
+    }
+
+    /// What a contender came to in a scenario without steps, if it answered rightly.
+    #[must_use]
+    pub fn find(&self, scenario: &str, contender: &str) -> Option<&Entry> {
+        self.measured(scenario).into_iter().find(|entry| entry.contender == contender)
+    }
+
     /// The ceiling in a scenario, if it was measured.
     #[must_use]
     pub fn ceiling(&self, scenario: &str) -> Option<&Entry> {
-        self.of(scenario)
-            .into_iter()
-            .find(|entry| role(entry) == Some(Role::Ceiling) && !entry.rounds().is_empty())
+        self.measured(scenario).into_iter().find(|entry| role(entry) == Some(Role::Ceiling))
     }
 
     /// The peers that answered rightly in a scenario.
     #[must_use]
     pub fn peers(&self, scenario: &str) -> Vec<&Entry> {
-        let mut entries = self.of(scenario);
-        entries.retain(|entry| role(entry) == Some(Role::Peer) && !entry.rounds().is_empty());
+        let mut entries = self.measured(scenario);
+        entries.retain(|entry| role(entry) == Some(Role::Peer));
         entries
     }
 

@@ -1,6 +1,6 @@
 //! What the lab's servers are meant to reach, as ratios within one run.
 
-use crate::data::{Data, Entry, Round};
+use crate::data::{Data, Round};
 use crate::statistics::Spread;
 use crate::tables::thousands;
 use std::fmt::Write;
@@ -35,20 +35,20 @@ use Bound::{AtLeast, AtMost};
 
 #[rustfmt::skip]
 const GOALS: &[Goal] = &[
-    goal("w04-epoll to the best peer: `echo`",        AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "echo")),
-    goal("w04-epoll to the best peer: `pipeline`",    AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "pipeline")),
-    goal("w04-epoll to the best peer: `large-echo`",  AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "large-echo")),
-    goal("w04-epoll to the best peer: `idle-900`",    AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "idle-900")),
-    goal("w04-epoll to the best peer: `idle-9000`",   AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "idle-9000")),
-    goal("w04-epoll to the best peer: `active-1000`", AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "active-1000")),
-    goal("w04-epoll to the best peer: `churn`",       AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "churn")),
-    goal("w04-epoll to the best peer: `compute-small`", AtLeast, 1.0, |data| to_best_peer(data, "w04-epoll", "compute-small")),
-    goal("w04-epoll to the best peer: `compute`",     AtLeast, 1.0,  |data| to_best_peer(data, "w04-epoll", "compute")),
+    goal("w04-epoll to the best peer: `echo`",        AtLeast, 1.0,  |data| to_best_peer(data, "echo")),
+    goal("w04-epoll to the best peer: `pipeline`",    AtLeast, 1.0,  |data| to_best_peer(data, "pipeline")),
+    goal("w04-epoll to the best peer: `large-echo`",  AtLeast, 1.0,  |data| to_best_peer(data, "large-echo")),
+    goal("w04-epoll to the best peer: `idle-900`",    AtLeast, 1.0,  |data| to_best_peer(data, "idle-900")),
+    goal("w04-epoll to the best peer: `idle-9000`",   AtLeast, 1.0,  |data| to_best_peer(data, "idle-9000")),
+    goal("w04-epoll to the best peer: `active-1000`", AtLeast, 1.0,  |data| to_best_peer(data, "active-1000")),
+    goal("w04-epoll to the best peer: `churn`",       AtLeast, 1.0,  |data| to_best_peer(data, "churn")),
+    goal("w04-epoll to the best peer: `compute-small`", AtLeast, 1.0, |data| to_best_peer(data, "compute-small")),
+    goal("w04-epoll to the best peer: `compute`",     AtLeast, 1.0,  |data| to_best_peer(data, "compute")),
     goal("w04-epoll to the ceiling: `echo`",          AtLeast, 0.95, to_ceiling),
     goal("w04-epoll: `idle-9000` to `echo`",          AtLeast, 0.97, beside_idle),
     goal("w04-epoll to the leanest peer: server CPU/request in `echo`", AtMost, 1.0, leanest_cpu),
     goal("w04-epoll: heap and stacks for an idle connection, bytes", AtMost, 400.0, heap),
-    goal("w04-epoll to the leanest peer: memory for an idle connection", AtMost, 1.0, |data| to_best_peer(data, "w04-epoll", "memory")),
+    goal("w04-epoll to the leanest peer: memory for an idle connection", AtMost, 1.0, |data| to_best_peer(data, "memory")),
     goal("w05-handoff to peer-tokio: `compute`, requests/s",  AtLeast, 1.0, |data| throughput(data, "compute", "peer-tokio")),
     goal("w05-handoff to peer-libuv: `compute`, requests/s",  AtLeast, 1.0, |data| throughput(data, "compute", "peer-libuv")),
     goal("w05-handoff to peer-tokio: `compute`, p99",         AtMost,  1.0, |data| p99(data, "compute", "peer-tokio")),
@@ -90,19 +90,19 @@ impl Goal {
     }
 }
 
-fn to_best_peer(data: &Data, contender: &str, scenario: &str) -> Option<f64> {
-    let peer = data.best_peer(scenario)?;
-    ratio(&find(data, scenario, contender)?.metric(), &peer.metric())
+/// w04 to the peer that did best.
+fn to_best_peer(data: &Data, scenario: &str) -> Option<f64> {
+    ratio(&data.find(scenario, "w04-epoll")?.metric(), &data.best_peer(scenario)?.metric())
 }
 
 fn to_ceiling(data: &Data) -> Option<f64> {
-    ratio(&find(data, "echo", "w04-epoll")?.metric(), &data.ceiling("echo")?.metric())
+    ratio(&data.find("echo", "w04-epoll")?.metric(), &data.ceiling("echo")?.metric())
 }
 
 /// The scenarios run one after the other, so that the rounds of the two do not pair: of the medians.
 fn beside_idle(data: &Data) -> Option<f64> {
     let median =
-        |scenario| Some(find(data, scenario, "w04-epoll")?.spread(Round::throughput)?.median);
+        |scenario| Some(data.find(scenario, "w04-epoll")?.spread(Round::throughput)?.median);
     Some(median("idle-9000")? / median("echo")?)
 }
 
@@ -111,11 +111,11 @@ fn leanest_cpu(data: &Data) -> Option<f64> {
     let leanest = peers
         .filter_map(|entry| Some((entry, entry.spread(Round::cpu)?.median)))
         .min_by(|a, b| a.1.total_cmp(&b.1))?;
-    ratio(&find(data, "echo", "w04-epoll")?.values(Round::cpu), &leanest.0.values(Round::cpu))
+    ratio(&data.find("echo", "w04-epoll")?.values(Round::cpu), &leanest.0.values(Round::cpu))
 }
 
 fn heap(data: &Data) -> Option<f64> {
-    let entry = find(data, "memory", "w04-epoll")?;
+    let entry = data.find("memory", "w04-epoll")?;
     Some(Spread::of(&entry.anonymous_per_connection())?.median)
 }
 
@@ -129,16 +129,12 @@ fn p99(data: &Data, scenario: &str, other: &str) -> Option<f64> {
 
 /// w05 to another.
 fn compare(data: &Data, scenario: &str, other: &str, figure: fn(&Round) -> f64) -> Option<f64> {
-    let (mine, other) = (find(data, scenario, "w05-handoff")?, find(data, scenario, other)?);
+    let (mine, other) = (data.find(scenario, "w05-handoff")?, data.find(scenario, other)?);
     ratio(&mine.values(figure), &other.values(figure))
 }
 
 fn ratio(mine: &[f64], other: &[f64]) -> Option<f64> {
     Some(Spread::of_ratios(mine, other)?.median)
-}
-
-fn find<'a>(data: &'a Data, scenario: &str, contender: &str) -> Option<&'a Entry> {
-    data.of(scenario).into_iter().find(|entry| entry.contender == contender)
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl LoadCommand {
             let server = start(contender, self.flags.core)?;
             plan.address = server.address;
             let flawless = self.flags.run(&plan)?;
-            server.stop()?;
+            server.stop(Duration::ZERO)?;
             return Ok(flawless);
         }
         plan.address = address.context("no server was named")?;

@@ -12,6 +12,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+/// How long a server whose load failed may take to be found dead.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
 /// How long a measurement takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -41,7 +44,7 @@ impl Sample {
 pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<Round> {
     let server = start(job, program, cores)?;
     let round = load_and_look(job, &server, timing);
-    after(server.stop(), round)
+    stop(server, round)
 }
 
 fn load_and_look(job: &Job, server: &Server, timing: Timing) -> Result<Round> {
@@ -90,7 +93,7 @@ fn load_and_look(job: &Job, server: &Server, timing: Timing) -> Result<Round> {
 pub fn calls(job: &Job, program: &Path, cores: Cores, duration: Duration) -> Result<Calls> {
     let server = start(job, program, cores)?;
     let calls = load_and_count(job, &server, cores, duration);
-    after(server.stop(), calls)
+    stop(server, calls)
 }
 
 fn load_and_count(job: &Job, server: &Server, cores: Cores, duration: Duration) -> Result<Calls> {
@@ -157,9 +160,12 @@ fn beside_burners(
     })
 }
 
-/// What came of a load, unless the server had ended meanwhile: then that is the first thing to tell.
-fn after<T>(stopped: Result<()>, loaded: Result<T>) -> Result<T> {
-    match (stopped, loaded) {
+/// Stops the server, and tells what came of its load, unless it had ended of itself: then that is the
+/// first thing to tell.
+fn stop<T>(server: Server, loaded: Result<T>) -> Result<T> {
+    // Connections break before a process that dies is dead.
+    let patience = if loaded.is_err() { A_MOMENT } else { Duration::ZERO };
+    match (server.stop(patience), loaded) {
         (Ok(()), loaded) => loaded,
         (Err(end), Ok(_)) => Err(end),
         (Err(end), Err(error)) => Err(error.context(format!("{end:#}"))),

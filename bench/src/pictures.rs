@@ -66,13 +66,13 @@ fn panels<'a>(
         .filter_map(|scenario| Some((scenario, reference(scenario)?)))
         .collect();
     let takes_part =
-        |name: &str| shown.iter().any(|(scenario, _)| find(data, scenario.name, name).is_some());
+        |name: &str| shown.iter().any(|(scenario, _)| data.find(scenario.name, name).is_some());
     let rows: Vec<_> = CONTENDERS.iter().filter(|c| takes_part(c.name)).collect();
     let dots: Vec<Vec<Option<Dot>>> = shown
         .iter()
         .map(|(scenario, reference)| {
             let dot = |name: &str| {
-                let entry = find(data, scenario.name, name)?;
+                let entry = data.find(scenario.name, name)?;
                 let ratio = Spread::of_ratios(&entry.metric(), &reference.metric())?;
                 Some(Dot { value: ratio.median, low: ratio.low, high: ratio.high })
             };
@@ -142,8 +142,7 @@ fn cpu_load(data: &Data) -> Option<String> {
 /// A line of percentiles for each contender of a scenario.
 fn percentiles(data: &Data, scenario: &str, title: &str) -> Option<String> {
     let (first, last) = (Unit::percentile(50.0), Unit::percentile(99.9));
-    let mut entries = data.of(scenario);
-    entries.retain(|entry| !entry.rounds().is_empty());
+    let entries = data.measured(scenario);
     let at = |percent: f64| {
         let medians = entries
             .iter()
@@ -173,10 +172,9 @@ fn handoff_workers(data: &Data) -> Option<String> {
         .x(Axis::new("workers").range(0.0, 9.0).step(1.0))
         .y(Axis::new("latency").unit(Unit::Seconds).log())
         .markers();
-    let tasks: Vec<&Entry> =
-        data.of("handoff-workers").into_iter().filter(|entry| !entry.rounds().is_empty()).collect();
+    let tasks = data.measured("handoff-workers");
     let workers: Vec<f64> = tasks.iter().filter_map(|entry| Some(entry.step? as f64)).collect();
-    let echo = data.of("handoff-none").into_iter().find(|entry| !entry.rounds().is_empty());
+    let echo = data.find("handoff-none", "w05-handoff");
     for (series, percent) in [50.0, 99.0].into_iter().enumerate() {
         let at = |round: &Round| round.latency(percent);
         let points =
@@ -189,11 +187,4 @@ fn handoff_workers(data: &Data) -> Option<String> {
         }
     }
     (!tasks.is_empty()).then(|| chart.svg())
-}
-
-/// What a contender came to in a scenario without steps, if it answered rightly.
-fn find<'a>(data: &'a Data, scenario: &'a str, contender: &str) -> Option<&'a Entry> {
-    data.of(scenario)
-        .into_iter()
-        .find(|entry| entry.contender == contender && !entry.rounds().is_empty())
 }

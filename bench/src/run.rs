@@ -6,7 +6,7 @@ use crate::data::{Calls, Data, Entry, Outcome, Round, Settings};
 use crate::machine::Machine;
 use crate::measure::{self, Timing};
 use crate::programs::{self, Program};
-use crate::scenarios::{self, Job, Metric, SCENARIOS, Scenario};
+use crate::scenarios::{self, Job, SCENARIOS, Scenario};
 use crate::statistics::order;
 use crate::{notes, pictures, tables};
 use anyhow::{Result, bail};
@@ -178,18 +178,13 @@ pub fn compare(
         bar.inc(1);
     }
     if effort.calls {
-        for attempt in attempts.iter_mut().filter(|attempt| counts_calls(attempt.job.scenario)) {
+        for attempt in attempts.iter_mut().filter(|attempt| attempt.job.scenario.counts_calls()) {
             bar.set_message(format!("{}, system calls", attempt.job));
             attempt.count_calls(cores);
             bar.inc(1);
         }
     }
     attempts.into_iter().map(Attempt::entry).collect()
-}
-
-/// Where the calls of a request are the same with more idle connections, they are counted without.
-fn counts_calls(scenario: &Scenario) -> bool {
-    scenario.metric == Metric::Throughput && scenario.idle == 0
 }
 
 /// One job, as far as it has come.
@@ -242,7 +237,7 @@ fn estimate(jobs: &[(&Scenario, Vec<Job>)], effort: Effort) -> (usize, Duration)
             let round = effort.timing.warmup + effort.timing.duration + around;
             measurements += effort.rounds;
             time += round * effort.rounds as u32;
-            if effort.calls && counts_calls(scenario) {
+            if effort.calls && scenario.counts_calls() {
                 measurements += 1;
                 time += COUNTING + around;
             }

@@ -263,6 +263,19 @@ pub struct Job {
 }
 
 impl Scenario {
+    /// Whether the system calls of a request are counted. They are the same with more idle connections,
+    /// and are counted without.
+    #[must_use]
+    pub fn counts_calls(&self) -> bool {
+        self.metric == Metric::Throughput && self.idle == 0
+    }
+
+    /// Connections that are open, active and idle ones.
+    #[must_use]
+    pub fn all_connections(&self) -> usize {
+        self.connections + self.idle
+    }
+
     /// Everyone who takes part.
     pub fn contenders(&self) -> impl Iterator<Item = &'static Contender> {
         CONTENDERS.iter().filter(|contender| {

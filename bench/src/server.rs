@@ -134,12 +134,12 @@ impl Server {
         })
     }
 
-    /// Has it end by SIGTERM.
+    /// Has it end by SIGTERM, unless it ends of itself within `patience`.
     ///
     /// # Errors
     /// It had ended before, or did not end in time and was killed.
-    pub fn stop(mut self) -> Result<()> {
-        if self.wait(Duration::ZERO)? {
+    pub fn stop(mut self, patience: Duration) -> Result<()> {
+        if self.wait(patience)? {
             let status = self.reap()?;
             bail!("{} ended of itself ({status}){}", self.name, self.last_words());
         }
@@ -251,7 +251,7 @@ mod tests {
     fn a_server_that_ended_in_between_is_no_clean_end() {
         let server = start("echo listening on 127.0.0.1:1; echo oh no >&2; exit 3").unwrap();
         assert!(server.wait(Duration::from_secs(10)).unwrap());
-        let message = server.stop().unwrap_err().to_string();
+        let message = server.stop(Duration::ZERO).unwrap_err().to_string();
         assert!(message.contains("exit status: 3") && message.contains("oh no"), "{message}");
     }
 
@@ -267,6 +267,6 @@ mod tests {
         while server.cpu().unwrap() == before {
             assert!(Instant::now() < deadline, "it spins, so its clock must go on");
         }
-        server.stop().unwrap();
+        server.stop(Duration::ZERO).unwrap();
     }
 }

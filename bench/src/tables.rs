@@ -115,7 +115,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         heading: "system calls/request",
-        stands_in: |scenario| scenario.metric == Metric::Throughput && scenario.idle == 0,
+        stands_in: Scenario::counts_calls,
         figure: |row| match &row.entry.outcome {
             Outcome::Measured { calls: Some(Calls::Counted { calls, requests }), .. } => {
                 Some(format!("{:.2}", *calls as f64 / *requests as f64))

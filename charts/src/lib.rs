@@ -29,4 +29,3 @@ mod look;
 pub use axis::{Axis, Unit};
 pub use dots::{Dot, DotPanel, DotPanels};
 pub use line::{Line, LineChart};
-pub use look::colour;

@@ -18,8 +18,7 @@ const COLOURS: [&str; 7] =
 
 /// The colour of the series with this number, from 0. There are seven; then they come again, and
 /// lines are told apart by their dashes.
-#[must_use]
-pub fn colour(series: usize) -> &'static str {
+pub(crate) fn colour(series: usize) -> &'static str {
     COLOURS[series % COLOURS.len()]
 }
 

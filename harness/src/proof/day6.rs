@@ -53,7 +53,7 @@ fn holds(condition: bool, text: String) -> Evidence {
 }
 
 fn half_an_hour(record: &Record) -> Evidence {
-    let replies: u64 = record.totals.values().map(|latency| latency.replies).sum();
+    let replies = record.replies();
     let minutes = record.duration_s / 60.0;
     holds(
         record.duration_s >= HALF_AN_HOUR,

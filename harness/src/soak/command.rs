@@ -120,7 +120,7 @@ impl Soak {
                 return Ok(status_of(failure.class));
             }
         };
-        print!("{}", report::as_text(&record));
+        print!("{}", section::text(&record));
         if let Some(path) = &report {
             report::write(path, &record)?;
             eprintln!("the report: {}", path.display());

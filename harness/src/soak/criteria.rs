@@ -1,7 +1,7 @@
 //! The verdict: what must hold, judged from the record alone.
 
 use super::record::{Criterion, Errors, Induced, Record, Verdict};
-use super::report::mib;
+use super::report::{after, mib};
 
 /// How much more resident memory a server may have at the end (notes/protocol.md section 3), in
 /// bytes.
@@ -47,16 +47,12 @@ fn lives(record: &Record) -> Criterion {
     )
 }
 
-fn replies(record: &Record) -> u64 {
-    record.totals.values().map(|latency| latency.replies).sum()
-}
-
 fn right_bytes(record: &Record) -> Criterion {
     let Errors { wrong, .. } = record.honest;
     criterion(
         "every reply to an honest client is right, byte for byte",
-        verdict(wrong == 0 && replies(record) > 0),
-        format!("{wrong} wrong among {} replies", replies(record)),
+        verdict(wrong == 0 && record.replies() > 0),
+        format!("{wrong} wrong among {} replies", record.replies()),
         "the first differences stand among the problems; replies go out in the order of the requests, \
          each from its own connection's buffer",
     )
@@ -100,9 +96,6 @@ fn hostile(record: &Record) -> Criterion {
 
 fn recovers(induced: &Induced, limit: f64) -> Criterion {
     let within = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds <= limit);
-    let shown = |seconds: Option<f64>| {
-        seconds.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.2} s"))
-    };
     let holds = induced.errors == 0 && within(induced.newcomer_s) && within(induced.errors_gone_s);
     criterion(
         &format!("it recovers from {}", induced.name),
@@ -112,9 +105,9 @@ fn recovers(induced: &Induced, limit: f64) -> Criterion {
              newcomer was served after {}, the last error came after {}, p99 was back after {}",
             induced.errors,
             induced.turned_away,
-            shown(induced.newcomer_s),
-            shown(induced.errors_gone_s),
-            shown(induced.latency_back_s)
+            after(induced.newcomer_s),
+            after(induced.errors_gone_s),
+            after(induced.latency_back_s)
         ),
         "accept that fails with EMFILE is the newcomer's problem: the others are served on, and the \
          listener is tried again; a server that was stopped finds everything in its sockets",

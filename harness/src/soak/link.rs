@@ -12,7 +12,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// The reply to a newcomer for whom there is no place.
-const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
+pub(super) const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
 /// Bytes of a request that are shown when its reply is wrong.
 const SHOWN: usize = 60;
 
@@ -102,19 +102,10 @@ impl Link {
         receive_buffer: Option<usize>,
         now: Instant,
     ) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        let connected = match socket.connect(&address.into()) {
-            Ok(()) => true,
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => false,
-            Err(error) => return Err(error),
-        };
+        let (stream, connected) = begin_to_connect(address, receive_buffer)?;
+        stream.set_nodelay(true)?;
         Ok(Self {
-            stream: socket.into(),
+            stream,
             opened: now,
             connected,
             blocked: false,
@@ -298,7 +289,7 @@ impl Link {
         while !self.received.is_empty() {
             let Some(awaited) = self.awaited.front() else {
                 if self.is_refusal() {
-                    return Err(End::TurnedAway("it was told: too many connections".to_owned()));
+                    return Err(told_to_go());
                 }
                 let bytes = escape::quote(&self.received, 80);
                 return Err(End::Wrong(format!("nothing was asked, and {bytes} came")));
@@ -314,9 +305,7 @@ impl Link {
                     self.replies += 1;
                 }
                 Agreement::SoFar => return Ok(()),
-                Agreement::No if self.is_refusal() => {
-                    return Err(End::TurnedAway("it was told: too many connections".to_owned()));
-                }
+                Agreement::No if self.is_refusal() => return Err(told_to_go()),
                 Agreement::No => {
                     let (expected, actual) =
                         escape::difference(awaited.reply.known(), &self.received);
@@ -383,5 +372,26 @@ impl Link {
             }
             _ => None,
         }
+    }
+}
+
+fn told_to_go() -> End {
+    End::TurnedAway("it was told: too many connections".to_owned())
+}
+
+/// A non-blocking socket that is connecting, and whether it is connected already.
+pub(super) fn begin_to_connect(
+    address: SocketAddr,
+    receive_buffer: Option<usize>,
+) -> io::Result<(TcpStream, bool)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Ok(()) => Ok((socket.into(), true)),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok((socket.into(), false)),
+        Err(error) => Err(error),
     }
 }

@@ -281,6 +281,12 @@ pub struct Criterion {
 }
 
 impl Record {
+    /// Replies to honest clients.
+    #[must_use]
+    pub fn replies(&self) -> u64 {
+        self.totals.values().map(|latency| latency.replies).sum()
+    }
+
     /// Whether no criterion failed.
     #[must_use]
     pub fn passed(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::record::{Record, Row};
 use super::{plot, section};
 use anyhow::{Context, Result};
+use procfs::{CpuInfo, FromRead};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -82,12 +83,6 @@ pub fn read(data: &Path) -> Result<Record> {
     serde_json::from_str(&text).with_context(|| format!("{} is no soak", data.display()))
 }
 
-/// The report on standard output: without pictures.
-#[must_use]
-pub fn as_text(record: &Record) -> String {
-    section::text(record)
-}
-
 /// What the quest asks to paste.
 #[must_use]
 pub fn short(record: &Record) -> String {
@@ -116,12 +111,10 @@ pub fn slug(name: &str) -> String {
 
 /// The machine, in words.
 pub(super) fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let info = read("/proc/cpuinfo");
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let model = model.map_or("unknown CPU", |(_, model)| model);
+    let processors = CpuInfo::from_file("/proc/cpuinfo").ok();
+    let model = processors.as_ref().and_then(|all| all.model_name(0)).unwrap_or("unknown CPU");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let kernel = read("/proc/sys/kernel/osrelease");
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     format!("{model}, {cores} cores, Linux {}, {profile} build", kernel.trim())
 }
@@ -129,6 +122,11 @@ pub(super) fn machine() -> String {
 /// Bytes in MiB.
 pub(super) fn mib(bytes: u64) -> String {
     format!("{:.2} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// When something was so again after a failure, in seconds.
+pub(super) fn after(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.2} s"))
 }
 
 /// How resident memory grew while nothing was induced: bytes an hour, by least squares. `None` with

@@ -3,7 +3,7 @@
 use super::clients::Class;
 use super::plot::{self, Picture};
 use super::record::{Latency, Record, Row, Verdict};
-use super::report::mib;
+use super::report::{after, mib};
 use std::fmt::{Display, Write};
 
 /// Rows of a table over time, about.
@@ -146,9 +146,6 @@ fn induced(record: &Record, out: &mut String) {
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
     for induced in &record.induced {
-        let seconds = |value: Option<f64>| {
-            value.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.2} s"))
-        };
         line(
             out,
             format_args!(
@@ -162,9 +159,9 @@ fn induced(record: &Record, out: &mut String) {
                 time(induced.newcomers.max_us),
                 induced.turned_away,
                 induced.errors,
-                seconds(induced.newcomer_s),
-                seconds(induced.errors_gone_s),
-                seconds(induced.latency_back_s),
+                after(induced.newcomer_s),
+                after(induced.errors_gone_s),
+                after(induced.latency_back_s),
                 percent(induced.server_cpu_percent)
             ),
         );

@@ -1,9 +1,10 @@
 //! A storm: more clients at once than the server has descriptors for.
 
+use super::link::{REFUSAL, begin_to_connect};
 use super::record::StormCount;
 use crate::limits;
 use crate::verdict::{CaseResult, Stop};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 const AGAIN: usize = 20;
 const REQUEST: &[u8] = b"mn\r\n";
 /// All that a client of the storm may be told.
-const REPLIES: [&[u8]; 2] = [b"MN\r\n", b"SERVER_ERROR too many connections\r\n"];
+const REPLIES: [&[u8]; 2] = [b"MN\r\n", REFUSAL];
 
 #[derive(Debug)]
 pub(super) struct Storm {
@@ -40,16 +41,8 @@ impl Storm {
 
     fn come(&mut self) -> CaseResult {
         self.count.tried += 1;
-        let connect = || -> std::io::Result<TcpStream> {
-            let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None)?;
-            socket.set_nonblocking(true)?;
-            match socket.connect(&self.address.into()) {
-                Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-                _ => Ok(socket.into()),
-            }
-        };
-        match connect() {
-            Ok(stream) => {
+        match begin_to_connect(self.address, None) {
+            Ok((stream, _)) => {
                 self.clients.push(Newcomer { stream, asked: false, received: Vec::new() });
             }
             Err(error) => {

@@ -5,6 +5,7 @@ use super::record::{ClassRow, Errors, Latency, Problem};
 use anyhow::Result;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 /// Problems that are kept in full; the others are counted.
@@ -147,13 +148,7 @@ impl Tally {
 
     /// What happened since the last call.
     pub(super) fn take_row(&mut self) -> (BTreeMap<Class, ClassRow>, ClassRow) {
-        let errors = Errors {
-            wrong: self.honest.wrong - self.row_begin.wrong,
-            lost: self.honest.lost - self.row_begin.lost,
-            refused: self.honest.refused - self.row_begin.refused,
-            turned_away: self.honest.turned_away - self.row_begin.turned_away,
-        };
-        self.row_begin = self.honest;
+        let before = mem::replace(&mut self.row_begin, self.honest);
         let mut classes = BTreeMap::new();
         for (class, latencies) in &mut self.classes {
             classes
@@ -162,8 +157,8 @@ impl Tally {
         }
         let all = ClassRow {
             latency: self.prompt.summary(),
-            errors: errors.real(),
-            turned_away: errors.turned_away,
+            errors: self.honest.real() - before.real(),
+            turned_away: self.honest.turned_away - before.turned_away,
         };
         self.prompt.clear();
         (classes, all)
