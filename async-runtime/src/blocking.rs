@@ -9,7 +9,6 @@ use crate::sync::{Condvar, Mutex};
 use crate::task::JoinHandle;
 use async_task::{Builder, Runnable};
 use std::collections::VecDeque;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::{mem, thread};
 
@@ -99,7 +98,7 @@ impl BlockingPool {
             if let Some(runnable) = state.queue.pop_front() {
                 drop(state);
                 // A panic of the work is caught in there, for whoever joins it.
-                let _ = panic::catch_unwind(AssertUnwindSafe(|| runnable.run()));
+                runnable.run();
                 state = self.state.lock();
             } else if state.closed {
                 return;

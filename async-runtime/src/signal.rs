@@ -5,7 +5,7 @@ use crate::async_socket::{AsyncSocket, Progress};
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
 use std::future::poll_fn;
 use std::io;
@@ -40,6 +40,9 @@ impl Signal {
     /// # Errors
     /// Descriptors have run out, or this signal can't be handled (signal(7)).
     pub fn new(signal: i32) -> io::Result<Self> {
+        if FORBIDDEN.contains(&signal) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let handler = pipe::register(signal, writer)?;
         Ok(Self { pipe: AsyncSocket::new(reader, true), handler })

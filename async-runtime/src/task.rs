@@ -31,7 +31,7 @@ where
     let home = Arc::clone(home);
     let (runnable, task) = Builder::new()
         .propagate_panic(true)
-        .spawn(|()| Member { future, membership }, move |runnable| schedule(&home, runnable));
+        .spawn(|()| Member { future: Some(future), membership }, move |runnable| schedule(&home, runnable));
     runnable.schedule();
     JoinHandle::new(task)
 }
@@ -46,10 +46,19 @@ fn schedule(home: &Arc<WorkerHandle>, runnable: Runnable) {
 pin_project! {
     /// A task's future, and a note that it exists.
     struct Member<F> {
-        // Dropped before the note is.
+        // Present until this is dropped.
         #[pin]
-        future: F,
+        future: Option<F>,
         membership: Membership,
+    }
+
+    impl<F> PinnedDrop for Member<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut future = this.project().future;
+            // async-task aborts the process if a future's destructor panics. It concerns nobody else,
+            // and the panic hook has printed its message.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| future.set(None)));
+        }
     }
 }
 
@@ -65,7 +74,7 @@ impl<F: Future> Future for Member<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let poll = this.future.poll(cx);
+        let poll = this.future.as_pin_mut().expect("present").poll(cx);
         if poll.is_pending() && this.membership.number.is_none() {
             this.membership.number = current::with(|worker| worker.admit(cx.waker().clone()));
         }

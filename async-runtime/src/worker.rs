@@ -17,7 +17,6 @@ use rustix::io::Errno;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
@@ -128,9 +127,8 @@ impl Worker {
             // The queue must be free while the task runs, for it may wake others.
             let Some(runnable) = self.run_queue.borrow_mut().pop_front() else { break };
             self.calls_left.set(CALLS_IN_ONE_GO);
-            // A panic of the task is caught in there, for whoever joins it. What gets through is one
-            // of a destructor, and concerns nobody else either.
-            let _ = panic::catch_unwind(AssertUnwindSafe(|| runnable.run()));
+            // A panic of the task is caught in there, for whoever joins it.
+            runnable.run();
         }
     }
 
@@ -240,7 +238,7 @@ impl Worker {
             let mut next = Some(runnable);
             while let Some(runnable) = next {
                 // A task that is not run but dropped is cancelled.
-                let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(runnable)));
+                drop(runnable);
                 next = self.run_queue.borrow_mut().pop_front();
             }
         }

@@ -103,7 +103,8 @@ fn a_wheel_agrees_with_a_sorted_map() {
                 }
             }
             _ => {
-                now += random.u64(0..1 << random.u32(0..16));
+                let distance = 1 << random.u32(0..16);
+                now += random.u64(0..distance);
                 let expected: Vec<u64> = {
                     let rest = model.split_off(&(now + 1, 0));
                     let mut names: Vec<u64> = model.keys().map(|(_, name)| *name).collect();
