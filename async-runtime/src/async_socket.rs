@@ -256,7 +256,8 @@ impl AsyncSocket {
     /// Lets a wait fail with `TimedOut` once no byte has moved for `timeout`, in steps of the coarse wheel.
     pub(crate) fn set_timeout(&self, timeout: Option<Duration>) {
         let socket = Arc::clone(&self.0);
-        let ms = timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let ms =
+            timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let ms = if timeout.is_some() { ms.max(1) } else { 0 };
         socket.timeout_ms.store(ms, Ordering::Release);
         self.0.send(match timeout {

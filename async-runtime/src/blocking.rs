@@ -19,7 +19,9 @@ use std::{mem, thread};
 ///
 /// # Panics
 /// The thread is not one of a runtime's.
-pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
     let pool = current::with(|worker| Arc::clone(&worker.runtime.blocking)).expect(NO_RUNTIME);
     pool.spawn(work)
 }

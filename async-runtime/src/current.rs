@@ -55,7 +55,8 @@ pub(crate) fn apply_or_push(
     worker: &Arc<Mailbox<WorkerMessage>>,
     message: WorkerMessage,
 ) -> Result<(), WorkerMessage> {
-    let here = with(|current| Arc::ptr_eq(&current.handle.mailbox, worker).then(|| Rc::clone(current)));
+    let here =
+        with(|current| Arc::ptr_eq(&current.handle.mailbox, worker).then(|| Rc::clone(current)));
     match here.flatten() {
         Some(current) => current.apply(message),
         None => return worker.push(message),

@@ -75,7 +75,11 @@ impl EventLoop {
     }
 
     /// Starts to watch a socket. If it is ready already, that is the first event.
-    pub(crate) fn register(&mut self, socket: Arc<AsyncSocketState>, now: Duration) -> io::Result<()> {
+    pub(crate) fn register(
+        &mut self,
+        socket: Arc<AsyncSocketState>,
+        now: Duration,
+    ) -> io::Result<()> {
         let Some(interest) = socket.interest() else { return Ok(()) };
         let entry = self.sockets.vacant_entry();
         let token = entry.key();
@@ -149,6 +153,12 @@ impl EventLoop {
     /// Any socket that is watched.
     pub(crate) fn any_socket(&self) -> Option<Arc<AsyncSocketState>> {
         self.sockets.iter().next().map(|(_, socket)| Arc::clone(&socket.state))
+    }
+
+    /// How many sockets are watched.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.sockets.len()
     }
 
     fn find(&self, socket: &Arc<AsyncSocketState>) -> Option<usize> {

@@ -35,6 +35,6 @@ async fn in_pool<T: Send + 'static>(
     match spawn_blocking(call).await {
         Ok(outcome) => outcome,
         Err(JoinError::Cancelled) => Err(io::Error::other("the runtime has ended")),
-        Err(JoinError::Panicked(payload)) => panic::resume_unwind(payload),
+        Err(JoinError::Panicked(panicked)) => panic::resume_unwind(panicked.into_payload()),
     }
 }

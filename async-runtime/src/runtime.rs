@@ -102,7 +102,7 @@ impl Builder {
 }
 
 /// The two halves of a new worker: what others know of it, and what is its own.
-fn new_worker(io_budget: usize) -> io::Result<(Arc<WorkerHandle>, Box<EventLoop>)> {
+pub(crate) fn new_worker(io_budget: usize) -> io::Result<(Arc<WorkerHandle>, Box<EventLoop>)> {
     let (event_loop, doorbell) = EventLoop::new(io_budget)?;
     let mailbox = Arc::new(Mailbox::new(doorbell));
     Ok((Arc::new(WorkerHandle { mailbox, tasks: AtomicUsize::new(0) }), event_loop))
@@ -135,7 +135,8 @@ impl Shared {
     fn place(&self, here: Option<&Arc<WorkerHandle>>) -> &Arc<WorkerHandle> {
         let tasks = |worker: &WorkerHandle| worker.tasks.load(Ordering::Relaxed);
         let idlest = self.workers.iter().min_by_key(|worker| tasks(worker)).expect("never empty");
-        let ours = here.and_then(|here| self.workers.iter().find(|worker| Arc::ptr_eq(worker, here)));
+        let ours =
+            here.and_then(|here| self.workers.iter().find(|worker| Arc::ptr_eq(worker, here)));
         match ours {
             Some(ours) if tasks(ours) < tasks(idlest) + IMBALANCE => ours,
             _ => idlest,
@@ -195,7 +196,8 @@ impl Runtime {
         loop {
             if root.take_woken() {
                 guest.worker.refill_calls();
-                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+                {
                     return output;
                 }
             }
@@ -275,7 +277,6 @@ impl fmt::Debug for Runtime {
 
 /// The thread of a `block_on`.
 struct Guest {
-    // Left last: closing sockets is a message to the worker of this thread.
     worker: Rc<Worker>,
     _entered: current::Entered,
 }

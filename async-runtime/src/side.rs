@@ -11,8 +11,8 @@
 
 use crate::sync::Mutex;
 use rustix::io::Errno;
-use std::{io, mem};
 use std::task::{Context, Poll, Waker};
+use std::{io, mem};
 
 #[derive(Debug)]
 pub(crate) struct Side {

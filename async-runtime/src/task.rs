@@ -8,6 +8,7 @@ pub use crate::blocking::spawn_blocking;
 use crate::current;
 use crate::message::WorkerMessage;
 pub use crate::runtime::spawn;
+use crate::sync::Mutex;
 use crate::worker::WorkerHandle;
 use async_task::{Builder, FallibleTask, Runnable, Task};
 use pin_project_lite::pin_project;
@@ -29,9 +30,10 @@ where
     home.tasks.fetch_add(1, Ordering::Relaxed);
     let membership = Membership { home: Arc::clone(home), number: None };
     let home = Arc::clone(home);
-    let (runnable, task) = Builder::new()
-        .propagate_panic(true)
-        .spawn(|()| Member { future: Some(future), membership }, move |runnable| schedule(&home, runnable));
+    let (runnable, task) = Builder::new().propagate_panic(true).spawn(
+        |()| Member { future: Some(future), membership },
+        move |runnable| schedule(&home, runnable),
+    );
     runnable.schedule();
     JoinHandle::new(task)
 }
@@ -103,11 +105,19 @@ pub struct JoinHandle<T> {
 }
 
 /// Why a task has no result.
+#[derive(Debug)]
 pub enum JoinError {
     /// It was cancelled, or the runtime has ended.
     Cancelled,
-    /// It panicked, with this payload.
-    Panicked(Box<dyn Any + Send>),
+    /// It panicked.
+    Panicked(Panic),
+}
+
+/// What a task panicked with.
+pub struct Panic {
+    message: Option<String>,
+    /// Only so that an error can be looked at by several threads at once.
+    payload: Mutex<Box<dyn Any + Send>>,
 }
 
 impl<T> JoinHandle<T> {
@@ -143,7 +153,7 @@ impl<T> Future for JoinHandle<T> {
         // async-task lets a task's panic go on in whoever asks for the result.
         match panic::catch_unwind(AssertUnwindSafe(|| Pin::new(task).poll(cx))) {
             Ok(poll) => poll.map(|result| result.ok_or(JoinError::Cancelled)),
-            Err(payload) => Poll::Ready(Err(JoinError::Panicked(payload))),
+            Err(payload) => Poll::Ready(Err(JoinError::Panicked(Panic::new(payload)))),
         }
     }
 }
@@ -162,31 +172,50 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
+impl Panic {
+    fn new(payload: Box<dyn Any + Send>) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self { message: text.map(str::to_owned), payload: Mutex::new(payload) }
+    }
+
+    /// Its message, if it has one, as it mostly does.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// For [`std::panic::resume_unwind`]: to let it go on here.
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner()
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
 impl JoinError {
-    /// What the task panicked with, if that was a text, as it mostly is.
+    /// The message of the panic, if it was one and has one.
     #[must_use]
     pub fn panic_message(&self) -> Option<&str> {
-        let Self::Panicked(payload) = self else { return None };
-        let text = payload.downcast_ref::<&str>().copied();
-        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        match self {
+            Self::Cancelled => None,
+            Self::Panicked(panic) => panic.message(),
+        }
     }
 }
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled => f.write_str("the task was cancelled"),
-            Self::Panicked(_) => match self.panic_message() {
-                Some(message) => write!(f, "the task panicked: {message}"),
-                None => f.write_str("the task panicked"),
-            },
+        match (self, self.panic_message()) {
+            (Self::Cancelled, _) => f.write_str("the task was cancelled"),
+            (Self::Panicked(_), Some(message)) => write!(f, "the task panicked: {message}"),
+            (Self::Panicked(_), None) => f.write_str("the task panicked"),
         }
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
     }
 }
 

@@ -12,24 +12,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Waits for `duration`, and at most a few milliseconds longer.
+/// Waits for `duration`, and on a machine that is not busy at most two milliseconds longer.
 ///
-/// # Panics
-/// The thread is not one of a runtime's.
+/// The time runs from this call on. On a thread that has no runtime, and so no clock, it runs from the
+/// first poll.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: now().saturating_add(duration), timer: None }
+    Sleep { duration, deadline: now().map(|now| now.saturating_add(duration)), timer: None }
 }
 
 /// The time since the runtime's start.
-fn now() -> Duration {
-    current::with(|worker| worker.runtime.clock.now()).expect(NO_RUNTIME)
+fn now() -> Option<Duration> {
+    current::with(|worker| worker.runtime.clock.now())
 }
 
 /// What [`sleep`] returns. Dropping it cancels its timer.
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Sleep {
-    deadline: Duration,
+    duration: Duration,
+    deadline: Option<Duration>,
     /// On whose wheel it waits, and under which name.
     timer: Option<(Arc<Mailbox<WorkerMessage>>, TimerKey)>,
 }
@@ -61,14 +62,15 @@ impl Future for Sleep {
         }
         // It has not begun, or it has expired, or its task is with another worker now.
         self.cancel();
-        let deadline = self.deadline;
-        let started = current::with(|worker| {
-            (worker.runtime.clock.now() < deadline).then(|| {
+        let now = now().expect(NO_RUNTIME);
+        let duration = self.duration;
+        let deadline = *self.deadline.get_or_insert_with(|| now.saturating_add(duration));
+        if now < deadline {
+            self.timer = current::with(|worker| {
                 let key = worker.start_timer(deadline, cx.waker().clone());
                 (Arc::clone(&worker.handle.mailbox), key)
-            })
-        });
-        self.timer = started.expect(NO_RUNTIME);
+            });
+        }
         if self.timer.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
@@ -116,7 +118,7 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
 pub fn interval(period: Duration) -> Interval {
     // A period of 0 would be a loop that never waits.
     let period = period.max(Duration::from_millis(1));
-    Interval { period, next: now().saturating_add(period) }
+    Interval { period, next: now().expect(NO_RUNTIME).saturating_add(period) }
 }
 
 /// What [`interval`] returns.
@@ -130,8 +132,8 @@ impl Interval {
     /// Waits for the next tick. Ticks that nobody waited for are left out: the next one is the first that
     /// is ahead, and they all are multiples of the period after the start.
     pub async fn tick(&mut self) {
-        Sleep { deadline: self.next, timer: None }.await;
-        let late = now().saturating_sub(self.next);
+        Sleep { duration: self.period, deadline: Some(self.next), timer: None }.await;
+        let late = now().expect(NO_RUNTIME).saturating_sub(self.next);
         let missed = late.as_nanos() / self.period.as_nanos();
         let missed = u32::try_from(missed).unwrap_or(u32::MAX);
         self.next = self.next.saturating_add(self.period.saturating_mul(missed.saturating_add(1)));

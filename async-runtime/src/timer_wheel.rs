@@ -70,7 +70,8 @@ impl<T> TimerWheel<T> {
 
     /// Starts a timer: `value` becomes due with the first tick at or after `at`, and never before.
     pub(crate) fn insert(&mut self, at: Duration, value: T) -> TimerKey {
-        let ms = whole_ms(at).saturating_add(u64::from(!at.subsec_nanos().is_multiple_of(1_000_000)));
+        let ms =
+            whole_ms(at).saturating_add(u64::from(!at.subsec_nanos().is_multiple_of(1_000_000)));
         let deadline = ms.div_ceil(self.tick_ms).max(self.current + 1);
         self.started += 1;
         let id = self.started;

@@ -232,7 +232,8 @@ impl Worker {
     /// Drops every task's future. That may wake others, or start some.
     fn cancel_tasks(&self) {
         loop {
-            let waiting: Vec<Waker> = self.waiting.borrow().iter().map(|(_, w)| w.clone()).collect();
+            let waiting: Vec<Waker> =
+                self.waiting.borrow().iter().map(|(_, w)| w.clone()).collect();
             waiting.into_iter().for_each(Waker::wake);
             let Some(runnable) = self.run_queue.borrow_mut().pop_front() else { return };
             let mut next = Some(runnable);
@@ -290,3 +291,6 @@ impl Wake for Root {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

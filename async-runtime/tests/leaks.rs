@@ -46,7 +46,7 @@ async fn storm(rounds: usize) {
             }
         });
         if round % 3 == 1 {
-            drop(task.cancel().await);
+            task.cancel().await;
         }
     }
     server.await.unwrap();
@@ -60,7 +60,11 @@ fn a_storm_of_connections_leaves_no_descriptor_behind() {
     let settled = |expected: usize| {
         let start = Instant::now();
         while runtime.tasks() > 0 || open_descriptors() > expected {
-            assert!(start.elapsed() < HANGS, "{} are open, and were {expected}", open_descriptors());
+            assert!(
+                start.elapsed() < HANGS,
+                "{} are open, and were {expected}",
+                open_descriptors()
+            );
             runtime.block_on(sleep(Duration::from_millis(1)));
         }
     };

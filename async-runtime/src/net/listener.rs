@@ -58,12 +58,14 @@ impl TcpListener {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let accepted = self.socket.poll_read(cx, |listener| loop {
-            match acceptfrom_with(listener, FLAGS) {
-                Ok((client, Some(address))) => return Ok(Progress::Full((client, address))),
-                // A client that has left before it was accepted: the next one is not to blame.
-                Ok((_, None)) | Err(Errno::CONNABORTED | Errno::PROTO) => {}
-                Err(errno) => return Err(errno),
+        let accepted = self.socket.poll_read(cx, |listener| {
+            loop {
+                match acceptfrom_with(listener, FLAGS) {
+                    Ok((client, Some(address))) => return Ok(Progress::Full((client, address))),
+                    // A client that has left before it was accepted: the next one is not to blame.
+                    Ok((_, None)) | Err(Errno::CONNABORTED | Errno::PROTO) => {}
+                    Err(errno) => return Err(errno),
+                }
             }
         });
         accepted.map(|accepted| {

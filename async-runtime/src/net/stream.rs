@@ -106,7 +106,11 @@ impl TcpStream {
         self.socket.migrate(worker_mailbox(worker).expect("there is a worker with this number"));
     }
 
-    pub(super) fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.socket.poll_read(cx, |socket| {
             let (_, received) = recv(socket, &mut *buffer, RecvFlags::empty())?;
             // 0 is the end of the stream, which stays.
@@ -115,7 +119,7 @@ impl TcpStream {
         })
     }
 
-    pub(super) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.socket.poll_write(cx, |socket| {
             // A peer that is gone is an error, and no reason to kill us with SIGPIPE.
             let sent = send(socket, bytes, SendFlags::NOSIGNAL)?;

@@ -1,6 +1,8 @@
 //! Futures that are dropped before they are done.
 
-use crate::support::{DropAfter, echo_server, listener, pair, poll_once, read_exactly, with_workers};
+use crate::support::{
+    DropAfter, echo_server, listener, pair, poll_once, read_exactly, with_workers,
+};
 use async_runtime::net::TcpStream;
 use async_runtime::runtime::Runtime;
 use async_runtime::time::{sleep, timeout};

@@ -52,16 +52,16 @@ fn shutdown_says_who_does_not_give_way() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let (release, released) = channel::<()>();
     let (started, has_started) = channel();
-    let blocked = runtime.block_on(async move {
-        spawn_blocking(move || {
+    runtime.block_on(async move {
+        let work = spawn_blocking(move || {
             started.send(()).unwrap();
             released.recv()
-        })
+        });
+        drop(work);
     });
     has_started.recv().unwrap();
     assert_eq!(runtime.shutdown(Duration::from_millis(10)), Err(StillRunning(1)));
     drop(release);
-    drop(blocked);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn block_on_inside_of_block_on_is_refused() {
 #[test]
 #[should_panic(expected = "call this from inside of Runtime::block_on or a spawned task")]
 fn a_sleep_without_a_runtime_says_so() {
-    drop(sleep(Duration::ZERO));
+    futures_lite::future::block_on(sleep(Duration::ZERO));
 }
 
 #[test]

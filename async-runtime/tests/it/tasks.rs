@@ -15,7 +15,8 @@ use std::time::Duration;
 #[test]
 fn a_task_gives_its_result_to_whoever_joins_it() {
     with_workers(2, async {
-        let numbers: Vec<_> = (0..1_000_u32).map(|number| spawn(async move { number * 2 })).collect();
+        let numbers: Vec<_> =
+            (0..1_000_u32).map(|number| spawn(async move { number * 2 })).collect();
         for (number, task) in (0..).zip(numbers) {
             assert_eq!(task.await.unwrap(), number * 2);
         }

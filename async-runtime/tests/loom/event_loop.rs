@@ -54,7 +54,11 @@ impl EventLoop {
         }
     }
 
-    pub(crate) fn register(&mut self, socket: Arc<AsyncSocketState>, _now: Duration) -> io::Result<()> {
+    pub(crate) fn register(
+        &mut self,
+        socket: Arc<AsyncSocketState>,
+        _now: Duration,
+    ) -> io::Result<()> {
         assert!(self.socket.replace(socket).is_none(), "registered twice");
         let mut kernel = KERNEL.lock();
         assert!(kernel.watcher.is_none(), "two workers watch it");

@@ -42,7 +42,9 @@ fn messages_wake_a_worker_that_falls_asleep() {
     every_interleaving("1 sender, 1 message", || all_messages_arrive(&[&[1]]));
     every_interleaving("1 sender, 3 messages", || all_messages_arrive(&[&[1, 2, 3]]));
     every_interleaving("2 senders, 1 message each", || all_messages_arrive(&[&[1], &[11]]));
-    with_preemptions("2 senders, 2 messages each", 3, || all_messages_arrive(&[&[1, 2], &[11, 12]]));
+    with_preemptions("2 senders, 2 messages each", 3, || {
+        all_messages_arrive(&[&[1, 2], &[11, 12]])
+    });
     with_preemptions("3 senders", 2, || all_messages_arrive(&[&[1], &[11], &[21]]));
 }
 

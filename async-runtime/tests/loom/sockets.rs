@@ -59,9 +59,7 @@ fn socket() -> AsyncSocket {
 
 fn receive(socket: &AsyncSocket) -> usize {
     let received = task::run(|cx| {
-        socket.poll_read(cx, |_| {
-            event_loop::recv().map(Progress::Short).ok_or(Errno::AGAIN)
-        })
+        socket.poll_read(cx, |_| event_loop::recv().map(Progress::Short).ok_or(Errno::AGAIN))
     });
     received.unwrap()
 }
