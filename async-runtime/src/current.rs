@@ -47,6 +47,11 @@ pub(crate) fn with<T>(ask: impl FnOnce(&Rc<Worker>) -> T) -> Option<T> {
     CURRENT.try_with(|current| current.borrow().as_ref().map(ask)).ok().flatten()
 }
 
+/// Whether `worker` is this thread's.
+pub(crate) fn is(worker: &Arc<Mailbox<WorkerMessage>>) -> bool {
+    with(|current| Arc::ptr_eq(&current.handle.mailbox, worker)).unwrap_or(false)
+}
+
 /// Has `message` done at once if it is for this thread's worker, or else puts it into the mailbox.
 ///
 /// # Errors
@@ -55,12 +60,10 @@ pub(crate) fn apply_or_push(
     worker: &Arc<Mailbox<WorkerMessage>>,
     message: WorkerMessage,
 ) -> Result<(), WorkerMessage> {
-    let here =
-        with(|current| Arc::ptr_eq(&current.handle.mailbox, worker).then(|| Rc::clone(current)));
-    match here.flatten() {
-        Some(current) => current.apply(message),
-        None => return worker.push(message),
+    if !is(worker) {
+        return worker.push(message);
     }
+    with(|current| current.apply(message));
     Ok(())
 }
 

@@ -41,8 +41,12 @@ where
 /// Puts a task that was woken into its worker's queue: straight away on that worker's own thread, by
 /// message from any other.
 fn schedule(home: &Arc<WorkerHandle>, runnable: Runnable) {
-    // A worker that has ended gives the message back: a task that is dropped there is cancelled.
-    let _ = current::apply_or_push(&home.mailbox, WorkerMessage::Run(runnable));
+    if current::is(&home.mailbox) {
+        current::with(|worker| worker.schedule(runnable));
+    } else {
+        // A worker that has ended gives the message back: a task that is dropped there is cancelled.
+        let _ = home.mailbox.push(WorkerMessage::Run(runnable));
+    }
 }
 
 pin_project! {

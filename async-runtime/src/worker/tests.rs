@@ -232,6 +232,22 @@ fn a_message_to_the_old_owner_follows_the_socket() {
 }
 
 #[test]
+fn a_socket_that_is_closed_on_its_way_is_closed_by_its_new_owner() {
+    let mut bench = Bench::new();
+    bench.wait_on(0);
+    bench.on(1, |ours, _| ours.migrate_to(1));
+    // The first worker has not heard of it, and is told to close the socket as well.
+    let Bench { workers, ours, mut peer, .. } = bench;
+    drop(ours);
+    for worker in &workers {
+        let _entered = current::enter(Rc::clone(worker));
+        worker.read_mail();
+    }
+    assert!(workers.iter().all(|worker| worker.event_loop.borrow().len() == 0));
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the peer sees the end");
+}
+
+#[test]
 fn a_socket_that_is_to_move_to_a_worker_that_has_ended_stays() {
     let mut bench = Bench::new();
     bench.wait_on(0);

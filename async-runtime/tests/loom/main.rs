@@ -31,3 +31,4 @@ mod mail;
 mod readiness;
 mod sockets;
 mod task;
+mod tasks;
