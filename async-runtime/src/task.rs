@@ -2,7 +2,7 @@
 //!
 //! `async-task` makes one allocation of the future, its result and a small state machine, which sees to
 //! it that a task is in one queue at a time and runs on one thread at a time, however often and from
-//! wherever it is woken. Where it goes when it is woken is [`schedule`], below.
+//! wherever it is woken. Where it goes when it is woken is `schedule`, below.
 
 pub use crate::blocking::spawn_blocking;
 use crate::current;
