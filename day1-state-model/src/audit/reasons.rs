@@ -28,6 +28,7 @@ const OUTSIDE: &[(&str, &str)] = &[
     ("bench", "it measures the servers from outside, as a client"),
     ("peers", "they are what the servers are measured against"),
     ("charts", "it draws pictures for the notes"),
+    ("async-runtime", "it is a library so far, with a loop of its own, and no server runs on it"),
     ("bug-museum", "its server blocks on purpose: it is what the harness has to catch"),
 ];
 

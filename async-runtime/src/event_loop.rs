@@ -1,0 +1,202 @@
+//! The part of a worker that the kernel talks to: a poll, the sockets it watches, and their time-outs.
+
+use crate::async_socket::AsyncSocketState;
+use crate::doorbell::{DOORBELL, Doorbell};
+use crate::message::SocketInterest;
+use crate::timer_wheel::{TimerKey, TimerWheel};
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+use std::time::Duration;
+
+/// How finely socket time-outs are told apart. Coarse, so that any number of idle connections wakes
+/// the worker at most twice a second; a sleeping task has a wheel with finer ticks.
+const TIMEOUT_TICK_MS: u64 = 500;
+
+#[derive(Debug)]
+pub(crate) struct EventLoop {
+    poll: Poll,
+    /// Has room for `io_budget` events: more than that are left to the kernel until the next turn.
+    events: Events,
+    sockets: Slab<WatchedSocket>,
+    timeouts: TimerWheel<Token>,
+    due: Vec<Token>,
+}
+
+#[derive(Debug)]
+struct WatchedSocket {
+    state: Arc<AsyncSocketState>,
+    timeout: Option<TimerKey>,
+}
+
+impl EventLoop {
+    /// A loop that handles at most `io_budget` events in a turn, and the bell that ends its wait.
+    ///
+    /// It is boxed: a worker is moved to its thread, and this is the large part of it.
+    pub(crate) fn new(io_budget: usize) -> io::Result<(Box<Self>, Doorbell)> {
+        let poll = Poll::new()?;
+        let doorbell = Doorbell::new(poll.registry())?;
+        let event_loop = Self {
+            poll,
+            events: Events::with_capacity(io_budget),
+            sockets: Slab::new(),
+            timeouts: TimerWheel::new(TIMEOUT_TICK_MS),
+            due: Vec::new(),
+        };
+        Ok((Box::new(event_loop), doorbell))
+    }
+
+    /// Waits for events, at most for `timeout`, and finds out whom they wake.
+    pub(crate) fn poll_once(
+        &mut self,
+        timeout: Option<Duration>,
+        woken: &mut Vec<Waker>,
+    ) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            // A signal handler ran meanwhile; the next turn asks again.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            outcome => outcome?,
+        }
+        for event in &self.events {
+            if event.token() == DOORBELL {
+                continue;
+            }
+            if let Some(socket) = self.sockets.get(event.token().0) {
+                dispatch(event, &socket.state, woken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts to watch a socket. If it is ready already, that is the first event.
+    pub(crate) fn register(
+        &mut self,
+        socket: Arc<AsyncSocketState>,
+        now: Duration,
+    ) -> io::Result<()> {
+        let Some(interest) = socket.interest() else { return Ok(()) };
+        let entry = self.sockets.vacant_entry();
+        let token = entry.key();
+        let fd = socket.as_fd().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Token(token), interest.into())?;
+        socket.token.store(token, Ordering::Relaxed);
+        entry.insert(WatchedSocket { state: socket, timeout: None });
+        self.update_timeout(token, now);
+        Ok(())
+    }
+
+    /// Watches a socket for what is its interest by now. If that is so already, an event says it again.
+    pub(crate) fn modify(&mut self, socket: &Arc<AsyncSocketState>) -> io::Result<()> {
+        let Some(token) = self.find(socket) else { return Ok(()) };
+        let Some(interest) = socket.interest() else { return Ok(()) };
+        let fd = socket.as_fd().as_raw_fd();
+        self.poll.registry().reregister(&mut SourceFd(&fd), Token(token), interest.into())
+    }
+
+    /// Stops watching a socket. The caller drops what is returned: it may be the last owner, and this
+    /// loop should not be in use then.
+    #[must_use]
+    pub(crate) fn deregister(
+        &mut self,
+        socket: &Arc<AsyncSocketState>,
+    ) -> Option<Arc<AsyncSocketState>> {
+        let token = self.find(socket)?;
+        let watched = self.sockets.remove(token);
+        if let Some(key) = watched.timeout {
+            self.timeouts.cancel(key);
+        }
+        let fd = socket.as_fd().as_raw_fd();
+        // epoll_ctl(2) names no failure for a descriptor that is watched, and there would be no remedy.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        Some(watched.state)
+    }
+
+    /// Arms or disarms a socket's time-out, whichever the socket says.
+    pub(crate) fn set_timeout(&mut self, socket: &Arc<AsyncSocketState>, now: Duration) {
+        if let Some(token) = self.find(socket) {
+            self.update_timeout(token, now);
+        }
+    }
+
+    /// When the next socket may have been idle for too long.
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
+        self.timeouts.next()
+    }
+
+    /// Finds out whom the time-outs that are due wake. Bytes that move do not touch the wheel: an entry
+    /// says when to look at a socket, and only then is its last activity asked for.
+    pub(crate) fn expire_timeouts(&mut self, now: Duration, woken: &mut Vec<Waker>) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timeouts.advance(now, &mut due);
+        for Token(token) in due.drain(..) {
+            let socket = &mut self.sockets[token];
+            socket.timeout = None;
+            let Some(timeout) = socket.state.timeout() else { continue };
+            let idle_since = socket.state.active();
+            let deadline = if idle_since + timeout > now {
+                idle_since + timeout
+            } else {
+                socket.state.handler.on_timeout(woken);
+                now + timeout
+            };
+            socket.timeout = Some(self.timeouts.insert(deadline, Token(token)));
+        }
+        self.due = due;
+    }
+
+    /// Any socket that is watched.
+    pub(crate) fn any_socket(&self) -> Option<Arc<AsyncSocketState>> {
+        self.sockets.iter().next().map(|(_, socket)| Arc::clone(&socket.state))
+    }
+
+    /// How many sockets are watched.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
+    fn find(&self, socket: &Arc<AsyncSocketState>) -> Option<usize> {
+        let token = socket.token.load(Ordering::Relaxed);
+        let found = self.sockets.get(token)?;
+        Arc::ptr_eq(&found.state, socket).then_some(token)
+    }
+
+    fn update_timeout(&mut self, token: usize, now: Duration) {
+        let socket = &mut self.sockets[token];
+        if let Some(key) = socket.timeout.take() {
+            self.timeouts.cancel(key);
+        }
+        if let Some(timeout) = socket.state.timeout() {
+            // Not in the past: a socket that has moved here keeps its last activity.
+            let deadline = (socket.state.active() + timeout).max(now);
+            socket.timeout = Some(self.timeouts.insert(deadline, Token(token)));
+        }
+    }
+}
+
+/// An event to its sides. A hang-up or an error concerns both: whoever waits tries, and learns more.
+fn dispatch(event: &Event, socket: &AsyncSocketState, woken: &mut Vec<Waker>) {
+    let failed = event.is_error();
+    if event.is_readable() || event.is_read_closed() || failed {
+        socket.handler.on_readable(event.is_read_closed() || failed, woken);
+    }
+    if event.is_writable() || event.is_write_closed() || failed {
+        socket.handler.on_writable(event.is_write_closed() || failed, woken);
+    }
+}
+
+impl From<SocketInterest> for Interest {
+    fn from(interest: SocketInterest) -> Self {
+        match interest {
+            SocketInterest::Readable => Self::READABLE,
+            SocketInterest::Writable => Self::WRITABLE,
+            SocketInterest::ReadWrite => Self::READABLE | Self::WRITABLE,
+        }
+    }
+}
