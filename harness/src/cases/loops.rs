@@ -3,13 +3,17 @@
 
 use super::epoll::sets;
 use super::fairness::Flood;
-use super::support::{PATIENCE, served_clients};
+use super::support::{PATIENCE, SOON, served_clients};
 use super::tasks::{Threads, patient_clients};
 use super::watch::{OUTSIDE, leave, new_descriptors, wait_until_asleep};
 use super::workers::threads_are;
 use crate::case::{Case, Need, Rung};
+use crate::client::Client;
+use crate::freeze::Frozen;
+use crate::inspect::{Descriptor, Process};
 use crate::judge::Judge;
 use crate::verdict::CaseResult;
+use std::net::SocketAddr;
 
 const ASYNC: &str = "notes/protocol.md section 5, async-runtime";
 const RESTART_FLAGS_PID: &[Need] = &[Need::Restart, Need::Flags, Need::Pid];
@@ -47,6 +51,14 @@ pub const CASES: &[Case] = &[
         .hint(
             "who reads, answers and writes must be the thread whose loop watches the socket: a \
              listener, a lock or a queue through which all requests pass leaves the others idle",
+        ),
+    Case::new("LO04", "loops/one_that_is_stuck_keeps_its_own_clients_only", Rung::Async, one_is_stuck)
+        .needs(RESTART_FLAGS_PID)
+        .timeout_s(60)
+        .rule("while one loop's thread stands still, the clients of the others are answered", ASYNC)
+        .hint(
+            "to answer a client nothing may be needed that another loop has: no hand-over of \
+             requests between the loops, no figure that has to be asked of all of them",
         ),
 ];
 
@@ -107,4 +119,42 @@ fn several_work(judge: &Judge) -> CaseResult {
     let floods = (0..4 * LOOPS).map(|_| Flood::start(&server, requests.clone()));
     let _floods = floods.collect::<CaseResult<Vec<_>>>()?;
     threads.wait_for_loops(judge, 2)
+}
+
+fn one_is_stuck(judge: &Judge) -> CaseResult {
+    let server = judge.launch().arguments(THREE_LOOPS).start()?;
+    let process = server.process()?;
+    let mut clients = served_clients(&server, 4 * LOOPS)?;
+    let threads = Threads::of(judge, &server)?;
+    for thread in threads.loops()? {
+        // The main thread has no clients of its own.
+        let Some((_, epoll)) = thread.call_on()?.filter(|_| thread.tid != process.pid()) else {
+            continue;
+        };
+        let own: Vec<SocketAddr> = clients_of(judge, &process, epoll)?;
+        let _frozen = Frozen::thread(&process, thread.tid, judge.scale(SOON))?;
+        for client in &mut clients {
+            if !own.contains(&client.local_address()?) {
+                client.ask("echo 2\r\nhi\r\n", "ECHO 2\r\nhi\r\n")?;
+            }
+        }
+    }
+    clients.iter_mut().try_for_each(Client::fence)
+}
+
+/// The clients that this epoll descriptor watches.
+fn clients_of(judge: &Judge, process: &Process, epoll: i32) -> CaseResult<Vec<SocketAddr>> {
+    let sets = sets(judge, process)?;
+    let set = sets.iter().find(|set| set.descriptor.number == epoll);
+    let watched: Vec<i32> =
+        set.into_iter().flat_map(|set| &set.watched).map(|entry| entry.descriptor).collect();
+    let descriptors = process.descriptors()?;
+    let inodes: Vec<u64> = descriptors
+        .iter()
+        .filter(|descriptor| watched.contains(&descriptor.number))
+        .filter_map(Descriptor::inode)
+        .collect();
+    let sockets = process.sockets()?;
+    let own = sockets.iter().filter(|socket| inodes.contains(&socket.inode));
+    Ok(own.map(|socket| socket.remote).collect())
 }

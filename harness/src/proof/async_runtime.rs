@@ -42,7 +42,7 @@ pub(super) fn prove() -> Result<bool> {
         ),
         (
             "there are as many event loops as workers",
-            on_each(&["LO01", "LO02", "LO03", "EP05", "HO05", "WK04"])?,
+            on_each(&["LO01", "LO02", "LO03", "LO04", "EP05", "HO05", "WK04"])?,
         ),
         ("the contract, with one loop and with several", on_each(&capabilities())?),
     ];
