@@ -74,6 +74,11 @@ impl Side {
         Poll::Pending
     }
 
+    /// For a system call that is made whether or not anything was announced: what had been by now.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen(self.state.lock().events)
+    }
+
     /// A system call would have blocked: whatever had been announced is used up.
     pub(crate) fn would_block(&self, seen: Seen) {
         let mut state = self.state.lock();
