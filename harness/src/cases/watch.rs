@@ -131,11 +131,11 @@ pub(super) fn is_wait_call(judge: &Judge, call: &Call) -> bool {
 }
 
 fn asleep(judge: &Judge) -> String {
-    let who = match judge.rung().has_several_loops() {
-        true => "all threads sleep: those of the loops",
-        false => "the loop's thread sleeps",
-    };
-    format!("{who} in {}", judge.rung().wait_calls().join(" or "))
+    let calls = judge.rung().wait_calls().join(" or ");
+    if judge.rung().has_several_loops() {
+        return format!("each loop's thread sleeps in {calls}, and the others in futex, for a task");
+    }
+    format!("the loop's thread sleeps in {calls}")
 }
 
 /// At most two wake-ups a second of each loop, and less than 1 % of a core for all that the server does.
