@@ -27,8 +27,8 @@ pub(crate) struct AsyncSocketHandler {
 }
 
 impl AsyncSocketHandler {
-    pub(crate) fn on_readable(&self, hung_up: bool, woken: &mut Vec<Waker>) {
-        woken.extend(self.read.set_ready(hung_up));
+    pub(crate) fn on_readable(&self, lasting: bool, woken: &mut Vec<Waker>) {
+        woken.extend(self.read.set_ready(lasting));
     }
 
     pub(crate) fn on_writable(&self, hung_up: bool, woken: &mut Vec<Waker>) {

@@ -200,7 +200,9 @@ fn coarse(deadline: Duration, now: Duration) -> Duration {
 fn dispatch(event: &Event, socket: &AsyncSocketState, woken: &mut Vec<Waker>) {
     let failed = event.is_error();
     if event.is_readable() || event.is_read_closed() || failed {
-        socket.handler.on_readable(event.is_read_closed() || failed, woken);
+        // A recv ends at the mark of urgent data, with more behind it (tcp(7)).
+        let lasting = event.is_read_closed() || failed || event.is_priority();
+        socket.handler.on_readable(lasting, woken);
     }
     if event.is_writable() || event.is_write_closed() || failed {
         socket.handler.on_writable(event.is_write_closed() || failed, woken);
@@ -213,9 +215,9 @@ fn dispatch(event: &Event, socket: &AsyncSocketState, woken: &mut Vec<Waker>) {
 impl From<SocketInterest> for Interest {
     fn from(interest: SocketInterest) -> Self {
         match interest {
-            SocketInterest::Readable => Self::READABLE,
+            SocketInterest::Readable => Self::READABLE | Self::PRIORITY,
             SocketInterest::Writable => Self::WRITABLE,
-            SocketInterest::ReadWrite => Self::READABLE | Self::WRITABLE,
+            SocketInterest::ReadWrite => Self::READABLE | Self::PRIORITY | Self::WRITABLE,
         }
     }
 }

@@ -143,24 +143,30 @@ impl Client {
     }
 
     fn visit(&mut self, event: Event) -> Fate {
-        let visited = self.shard.visit(&mut self.conn, |conn, turn| match &event {
-            Event::Stage(Stage::Abandoned) => conn.abandon(turn),
-            Event::Unwatchable(error) => {
-                warn!(conn = conn.id().0, fd = conn.fd(), %error, "cannot be watched");
-                conn.abandon(turn)
-            }
-            Event::Stage(_) => conn.begin_drain(turn),
-            Event::TaskDone(task, outcome) => conn.on_task_done(*task, outcome, turn),
-            Event::Writable => conn.on_writable(turn),
-            Event::Readable => conn.on_readable(turn),
-            Event::Again => conn.resume(turn),
-            Event::Deadline => conn.check_deadlines(turn),
+        if matches!(event, Event::Deadline) {
+            self.look_at = None;
+        }
+        let look_at = self.look_at;
+        let visited = self.shard.visit(&mut self.conn, |conn, turn| {
+            let fate = match event {
+                Event::Stage(Stage::Abandoned) => conn.abandon(turn),
+                Event::Stage(_) => conn.begin_drain(turn),
+                Event::TaskDone(task, outcome) => conn.on_task_done(task, &outcome, turn),
+                Event::Writable => conn.on_writable(turn),
+                Event::Readable => conn.on_readable(turn),
+                Event::Again => conn.resume(turn),
+                Event::Deadline => conn.check_deadlines(turn),
+                Event::Unwatchable(error) => {
+                    warn!(conn = conn.id().0, fd = conn.fd(), %error, "cannot be watched");
+                    conn.abandon(turn)
+                }
+            };
+            // Who always has something to do never waits, and is never told.
+            let overdue = look_at.is_some_and(|at| at <= turn.now);
+            if overdue && fate != Fate::Close { conn.check_deadlines(turn) } else { fate }
         });
         if visited.errand.is_some() || !self.conn.awaits_task() {
             self.errand = visited.errand;
-        }
-        if matches!(event, Event::Deadline) {
-            self.look_at = None;
         }
         self.look_again_at(visited.deadline, visited.now);
         visited.fate
