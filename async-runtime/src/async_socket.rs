@@ -22,25 +22,33 @@ use std::time::Duration;
 pub(crate) struct AsyncSocketHandler {
     pub(crate) read: Side,
     pub(crate) write: Side,
+    /// Ready once the connection has broken, which concerns also those who neither read nor write.
+    pub(crate) hang_up: Side,
 }
 
 impl AsyncSocketHandler {
-    pub(crate) fn on_readable(&self, hung_up: bool, woken: &mut Vec<Waker>) {
-        woken.extend(self.read.set_ready(hung_up));
+    pub(crate) fn on_readable(&self, lasting: bool, woken: &mut Vec<Waker>) {
+        woken.extend(self.read.set_ready(lasting));
     }
 
     pub(crate) fn on_writable(&self, hung_up: bool, woken: &mut Vec<Waker>) {
         woken.extend(self.write.set_ready(hung_up));
     }
 
+    pub(crate) fn on_hang_up(&self, woken: &mut Vec<Waker>) {
+        woken.extend(self.hang_up.set_ready(true));
+    }
+
     pub(crate) fn on_timeout(&self, woken: &mut Vec<Waker>) {
-        woken.extend(self.read.time_out());
-        woken.extend(self.write.time_out());
+        self.sides().into_iter().for_each(|side| woken.extend(side.time_out()));
     }
 
     pub(crate) fn on_failure(&self, errno: Errno, woken: &mut Vec<Waker>) {
-        woken.extend(self.read.fail(errno));
-        woken.extend(self.write.fail(errno));
+        self.sides().into_iter().for_each(|side| woken.extend(side.fail(errno)));
+    }
+
+    fn sides(&self) -> [&Side; 3] {
+        [&self.read, &self.write, &self.hang_up]
     }
 }
 
@@ -179,7 +187,11 @@ impl AsyncSocket {
         Self(Arc::new(AsyncSocketState {
             fd,
             // A call may be worth a try before anybody watches.
-            handler: AsyncSocketHandler { read: Side::new(true), write: Side::new(connected) },
+            handler: AsyncSocketHandler {
+                read: Side::new(true),
+                write: Side::new(connected),
+                hang_up: Side::new(false),
+            },
             place: Mutex::new(Place { home: None, interest: None }),
             token: AtomicUsize::new(usize::MAX),
             timeout_ms: AtomicU64::new(0),
@@ -212,14 +224,10 @@ impl AsyncSocket {
         mut call: impl FnMut(BorrowedFd<'_>) -> Result<Progress<T>, Errno>,
     ) -> Poll<io::Result<T>> {
         loop {
-            let seen: Seen = match side.poll_ready(cx) {
-                Poll::Ready(seen) => seen?,
-                Poll::Pending => {
-                    // Whoever watches finds our waker: it was left before.
-                    self.0.watch(direction);
-                    return Poll::Pending;
-                }
+            let Poll::Ready(seen) = self.poll_side(cx, side, direction) else {
+                return Poll::Pending;
             };
+            let seen = seen?;
             if current::poll_proceed(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -239,6 +247,80 @@ impl AsyncSocket {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => side.would_block(seen),
                 Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+
+    /// Ready if a read is worth a try.
+    pub(crate) fn poll_read_ready(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_side(cx, &self.0.handler.read, SocketInterest::Readable).map_ok(drop)
+    }
+
+    /// Ready if a write is worth a try.
+    pub(crate) fn poll_write_ready(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_side(cx, &self.0.handler.write, SocketInterest::Writable).map_ok(drop)
+    }
+
+    /// Ready once, when the connection has broken.
+    pub(crate) fn poll_hang_up(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let side = &self.0.handler.hang_up;
+        // It is reported whatever a descriptor is watched for.
+        let direction = self.0.interest().unwrap_or(SocketInterest::Readable);
+        self.poll_side(cx, side, direction).map_ok(|seen| side.would_block(seen))
+    }
+
+    fn poll_side(
+        &self,
+        cx: &Context<'_>,
+        side: &Side,
+        direction: SocketInterest,
+    ) -> Poll<io::Result<Seen>> {
+        let poll = side.poll_ready(cx);
+        if poll.is_pending() {
+            // Whoever watches finds our waker: it was left before.
+            self.0.watch(direction);
+        }
+        poll
+    }
+
+    pub(crate) fn try_read<T>(
+        &self,
+        call: impl FnMut(BorrowedFd<'_>) -> Result<Progress<T>, Errno>,
+    ) -> io::Result<T> {
+        self.try_call(&self.0.handler.read, call)
+    }
+
+    pub(crate) fn try_write<T>(
+        &self,
+        call: impl FnMut(BorrowedFd<'_>) -> Result<Progress<T>, Errno>,
+    ) -> io::Result<T> {
+        self.try_call(&self.0.handler.write, call)
+    }
+
+    /// Makes the call also if nothing was announced, since what came a moment ago may not have been yet.
+    fn try_call<T>(
+        &self,
+        side: &Side,
+        mut call: impl FnMut(BorrowedFd<'_>) -> Result<Progress<T>, Errno>,
+    ) -> io::Result<T> {
+        let seen = side.seen();
+        let outcome = loop {
+            match call(self.0.as_fd()) {
+                Err(Errno::INTR) => {}
+                outcome => break outcome,
+            }
+        };
+        match outcome {
+            Ok(Progress::Full(value)) => Ok(value),
+            Ok(Progress::Short(value)) => {
+                side.came_short(seen);
+                Ok(value)
+            }
+            Err(errno) => {
+                if errno == Errno::AGAIN {
+                    side.would_block(seen);
+                }
+                Err(errno.into())
             }
         }
     }

@@ -5,12 +5,14 @@
 
 use crate::crew::{Crew, Living};
 use crate::current::{self, NO_RUNTIME};
+use crate::doorbell;
 use crate::sync::{Condvar, Mutex};
 use crate::task::JoinHandle;
 use async_task::{Builder, Runnable};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::{mem, thread};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{io, mem, thread};
 
 /// Runs `work` on a thread where it may block, and gives its result.
 ///
@@ -34,6 +36,7 @@ pub(crate) struct BlockingPool {
     changed: Condvar,
     /// How many threads there may be.
     limit: usize,
+    wakeups: AtomicU64,
     crew: Arc<Crew>,
 }
 
@@ -48,7 +51,21 @@ struct State {
 impl BlockingPool {
     pub(crate) fn new(limit: usize, crew: &Arc<Crew>) -> Arc<Self> {
         let (state, changed) = (Mutex::new(State::default()), Condvar::new());
-        Arc::new(Self { state, changed, limit, crew: Arc::clone(crew) })
+        Arc::new(Self { state, changed, limit, wakeups: AtomicU64::new(0), crew: Arc::clone(crew) })
+    }
+
+    /// Starts all threads at once. Each calls `begin` first.
+    pub(crate) fn start_all(self: &Arc<Self>, begin: fn()) -> io::Result<()> {
+        let mut state = self.state.lock();
+        while state.threads < self.limit {
+            self.start_thread(&mut state, begin)?;
+        }
+        Ok(())
+    }
+
+    /// How often a thread of the pool has woken a worker that slept.
+    pub(crate) fn wakeups(&self) -> u64 {
+        self.wakeups.load(Ordering::Relaxed)
     }
 
     /// Queues `work`. It is a task like any other, but it is never pending, and runs where it may block.
@@ -72,7 +89,8 @@ impl BlockingPool {
             } else {
                 state.queue.push_back(runnable);
                 if state.queue.len() > state.idle && state.threads < self.limit {
-                    self.start_thread(&mut state);
+                    // If that fails, the threads that there are have to do.
+                    let _ = self.start_thread(&mut state, || {});
                 }
                 // Without any thread it would wait for ever: it is cancelled.
                 if state.threads == 0 { state.queue.pop_back() } else { None }
@@ -82,15 +100,16 @@ impl BlockingPool {
         self.changed.notify_one();
     }
 
-    /// If that fails, the threads that there are have to do.
-    fn start_thread(self: &Arc<Self>, state: &mut State) {
+    fn start_thread(self: &Arc<Self>, state: &mut State, begin: fn()) -> io::Result<()> {
         let name = format!("blocking-{}", state.threads + 1);
         let (pool, living) = (Arc::clone(self), Living::new(&self.crew));
-        let started = thread::Builder::new().name(name).spawn(move || {
+        thread::Builder::new().name(name).spawn(move || {
+            begin();
             pool.work();
             drop(living);
-        });
-        state.threads += usize::from(started.is_ok());
+        })?;
+        state.threads += 1;
+        Ok(())
     }
 
     /// The life of a thread.
@@ -100,7 +119,10 @@ impl BlockingPool {
             if let Some(runnable) = state.queue.pop_front() {
                 drop(state);
                 // A panic of the work is caught in there, for whoever joins it.
+                let rung = doorbell::rung_by_this_thread();
                 runnable.run();
+                let rung = doorbell::rung_by_this_thread() - rung;
+                self.wakeups.fetch_add(rung, Ordering::Relaxed);
                 state = self.state.lock();
             } else if state.closed {
                 return;

@@ -15,9 +15,13 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
-/// How finely socket time-outs are told apart. Coarse, so that any number of idle connections wakes
-/// the worker at most twice a second; a sleeping task has a wheel with finer ticks.
-const TIMEOUT_TICK_MS: u64 = 500;
+/// How finely socket time-outs are told apart; a sleeping task has a wheel with finer ticks.
+const TIMEOUT_TICK_MS: u64 = 250;
+
+/// Time-outs that are further away than `FAR` share every second tick, so that any number of idle
+/// connections wakes the worker at most twice a second.
+const FAR: Duration = Duration::from_secs(1);
+const FAR_TICK_MS: u64 = 2 * TIMEOUT_TICK_MS;
 
 #[derive(Debug)]
 pub(crate) struct EventLoop {
@@ -142,10 +146,12 @@ impl EventLoop {
             let deadline = if idle_since + timeout > now {
                 idle_since + timeout
             } else {
+                let told = woken.len();
                 socket.state.handler.on_timeout(woken);
-                now + timeout
+                // Whoever is about to wait again has waited too long, and is told then.
+                if woken.len() > told { now + timeout } else { now }
             };
-            socket.timeout = Some(self.timeouts.insert(deadline, Token(token)));
+            socket.timeout = Some(self.timeouts.insert(coarse(deadline, now), Token(token)));
         }
         self.due = due;
     }
@@ -175,28 +181,43 @@ impl EventLoop {
         if let Some(timeout) = socket.state.timeout() {
             // Not in the past: a socket that has moved here keeps its last activity.
             let deadline = (socket.state.active() + timeout).max(now);
-            socket.timeout = Some(self.timeouts.insert(deadline, Token(token)));
+            socket.timeout = Some(self.timeouts.insert(coarse(deadline, now), Token(token)));
         }
     }
+}
+
+/// The tick that a far deadline shares with others.
+fn coarse(deadline: Duration, now: Duration) -> Duration {
+    if deadline <= now + FAR {
+        return deadline;
+    }
+    let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    // One more, for the part of a millisecond that was cut off.
+    Duration::from_millis(ms.saturating_add(1).next_multiple_of(FAR_TICK_MS))
 }
 
 /// An event to its sides. A hang-up or an error concerns both: whoever waits tries, and learns more.
 fn dispatch(event: &Event, socket: &AsyncSocketState, woken: &mut Vec<Waker>) {
     let failed = event.is_error();
     if event.is_readable() || event.is_read_closed() || failed {
-        socket.handler.on_readable(event.is_read_closed() || failed, woken);
+        // A recv ends at the mark of urgent data, with more behind it (tcp(7)).
+        let lasting = event.is_read_closed() || failed || event.is_priority();
+        socket.handler.on_readable(lasting, woken);
     }
     if event.is_writable() || event.is_write_closed() || failed {
         socket.handler.on_writable(event.is_write_closed() || failed, woken);
+    }
+    if event.is_write_closed() || failed {
+        socket.handler.on_hang_up(woken);
     }
 }
 
 impl From<SocketInterest> for Interest {
     fn from(interest: SocketInterest) -> Self {
         match interest {
-            SocketInterest::Readable => Self::READABLE,
+            SocketInterest::Readable => Self::READABLE | Self::PRIORITY,
             SocketInterest::Writable => Self::WRITABLE,
-            SocketInterest::ReadWrite => Self::READABLE | Self::WRITABLE,
+            SocketInterest::ReadWrite => Self::READABLE | Self::PRIORITY | Self::WRITABLE,
         }
     }
 }

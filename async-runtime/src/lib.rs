@@ -26,6 +26,7 @@
 //! | `mailbox.rs`, `message.rs` | how other threads reach a worker, and wake it |
 //! | `socket_messages.rs` | sockets of another worker; how one moves |
 //! | `runtime.rs` | starting, `block_on`, ending |
+//! | `semaphore.rs` | a bound on how many do something at once |
 //! | `blocking.rs`, `fs.rs`, `signal.rs`, `process.rs` | other things that become events |
 //!
 //! ```
@@ -59,6 +60,7 @@ pub mod fs;
 pub mod net;
 pub mod process;
 pub mod runtime;
+pub mod semaphore;
 pub mod signal;
 pub mod task;
 pub mod time;

@@ -15,7 +15,7 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ pub struct Builder {
     io_budget: usize,
     task_budget: usize,
     blocking_threads: usize,
+    start_blocking_threads: Option<fn()>,
     clock: Option<ManualClock>,
 }
 
@@ -60,6 +61,15 @@ impl Builder {
     #[must_use]
     pub fn blocking_threads(mut self, threads: usize) -> Self {
         self.blocking_threads = threads.max(1);
+        self
+    }
+
+    /// Starts the threads of [`spawn_blocking`](crate::task::spawn_blocking) at once, instead of when there is
+    /// work for them, and has each call `begin` first. All threads of the runtime inherit the signal mask of
+    /// the one that [builds](Self::build) it.
+    #[must_use]
+    pub fn start_blocking_threads(mut self, begin: fn()) -> Self {
+        self.start_blocking_threads = Some(begin);
         self
     }
 
@@ -97,6 +107,9 @@ impl Builder {
                 drop(living);
             })?;
         }
+        if let Some(begin) = self.start_blocking_threads {
+            runtime.shared.blocking.start_all(begin)?;
+        }
         Ok(runtime)
     }
 }
@@ -105,7 +118,7 @@ impl Builder {
 pub(crate) fn new_worker(io_budget: usize) -> io::Result<(Arc<WorkerHandle>, Box<EventLoop>)> {
     let (event_loop, doorbell) = EventLoop::new(io_budget)?;
     let mailbox = Arc::new(Mailbox::new(doorbell));
-    Ok((Arc::new(WorkerHandle { mailbox, tasks: AtomicUsize::new(0) }), event_loop))
+    Ok((Arc::new(WorkerHandle::new(mailbox)), event_loop))
 }
 
 /// A worker's thread from beginning to end.
@@ -163,6 +176,7 @@ impl Runtime {
             io_budget: 16,
             task_budget: 64,
             blocking_threads: 16,
+            start_blocking_threads: None,
             clock: None,
         }
     }
@@ -238,6 +252,12 @@ impl Runtime {
         self.shared.workers.iter().map(|worker| worker.tasks.load(Ordering::Acquire)).sum()
     }
 
+    /// What it has counted, for whoever wants to know while it runs.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics { shared: Arc::clone(&self.shared) }
+    }
+
     /// Ends it: every task is cancelled the next time that it waits, every socket of a task is closed,
     /// blocking work that has not begun is dropped, and all threads are waited for.
     ///
@@ -275,6 +295,37 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// What a runtime has counted. Clones are about the same one.
+#[derive(Clone)]
+pub struct Metrics {
+    shared: Arc<Shared>,
+}
+
+impl Metrics {
+    /// How many turns all workers have taken together.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.shared.workers.iter().map(|worker| worker.turns.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How often a worker that slept was woken by the result of [blocking
+    /// work](crate::task::spawn_blocking): the eventfd's writes. A worker that is awake finds the result
+    /// without.
+    #[must_use]
+    pub fn wakeups(&self) -> u64 {
+        self.shared.blocking.wakeups()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("turns", &self.turns())
+            .field("wakeups", &self.wakeups())
+            .finish()
+    }
+}
+
 /// The thread of a `block_on`.
 struct Guest {
     worker: Rc<Worker>,
@@ -299,6 +350,17 @@ where
 {
     let home = current::with(|worker| Arc::clone(worker.runtime.place(Some(&worker.handle))));
     spawn_on(&home.expect(NO_RUNTIME), future)
+}
+
+/// The number of the worker that runs the caller, counted from 0. `None` on any other thread, that of
+/// [`block_on`](Runtime::block_on) included.
+#[must_use]
+pub fn worker_number() -> Option<usize> {
+    current::with(|worker| {
+        let mut workers = worker.runtime.workers.iter();
+        workers.position(|other| Arc::ptr_eq(other, &worker.handle))
+    })
+    .flatten()
 }
 
 /// The mailbox of the worker with this number.

@@ -22,8 +22,9 @@ pub(crate) struct Side {
 #[derive(Debug)]
 struct State {
     ready: bool,
-    /// The peer sends, or takes, nothing any more: no further event will come.
-    hung_up: bool,
+    /// A call that came short does not mean that the next one would block, for good: the stream has come to
+    /// its end, of which no further event tells, or has urgent data in it.
+    lasting: bool,
     /// How many events there have been.
     events: u32,
     /// Whoever waits has waited too long; said once.
@@ -42,7 +43,7 @@ impl Side {
         Self {
             state: Mutex::new(State {
                 ready,
-                hung_up: false,
+                lasting: false,
                 events: 0,
                 timed_out: false,
                 failed: None,
@@ -74,6 +75,11 @@ impl Side {
         Poll::Pending
     }
 
+    /// For a system call that is made whether or not anything was announced: what had been by now.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen(self.state.lock().events)
+    }
+
     /// A system call would have blocked: whatever had been announced is used up.
     pub(crate) fn would_block(&self, seen: Seen) {
         let mut state = self.state.lock();
@@ -83,20 +89,21 @@ impl Side {
     }
 
     /// A system call got less than it asked for: the next one would block (epoll(7), the question about
-    /// reading until EAGAIN). Except that the end of a stream is announced only once.
+    /// reading until EAGAIN). Except that the end of a stream is announced only once, and that a recv ends
+    /// where urgent data does.
     pub(crate) fn came_short(&self, seen: Seen) {
         let mut state = self.state.lock();
-        if state.events == seen.0 && !state.hung_up {
+        if state.events == seen.0 && !state.lasting {
             state.ready = false;
         }
     }
 
     /// An event has come. Gives the waker of whoever has waited for it, to be woken without a lock.
     #[must_use]
-    pub(crate) fn set_ready(&self, hung_up: bool) -> Option<Waker> {
+    pub(crate) fn set_ready(&self, lasting: bool) -> Option<Waker> {
         let mut state = self.state.lock();
         state.ready = true;
-        state.hung_up |= hung_up;
+        state.lasting |= lasting;
         state.events = state.events.wrapping_add(1);
         state.waker.take()
     }

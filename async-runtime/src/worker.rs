@@ -18,7 +18,7 @@ use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 use std::{io, mem};
@@ -35,6 +35,14 @@ pub(crate) struct WorkerHandle {
     pub(crate) mailbox: Arc<Mailbox<WorkerMessage>>,
     /// How many of its tasks have not ended.
     pub(crate) tasks: AtomicUsize,
+    /// How many turns it has taken; only the worker itself writes it.
+    pub(crate) turns: AtomicU64,
+}
+
+impl WorkerHandle {
+    pub(crate) fn new(mailbox: Arc<Mailbox<WorkerMessage>>) -> Self {
+        Self { mailbox, tasks: AtomicUsize::new(0), turns: AtomicU64::new(0) }
+    }
 }
 
 #[derive(Debug)]
@@ -96,6 +104,8 @@ impl Worker {
 
     /// One turn: what others ask for, some tasks, some events.
     pub(crate) fn turn(&self) -> io::Result<()> {
+        let turns = &self.handle.turns;
+        turns.store(turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.read_mail();
         self.run_tasks();
         self.poll_once()

@@ -7,6 +7,7 @@
 
 use crate::id::{ConnId, TaskId};
 use crate::service::{Outcome, Task};
+use crate::stats::Stats;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -96,6 +97,12 @@ pub trait Executor {
     /// What it has counted, if it has workers.
     fn stats(&self) -> Option<TaskStats> {
         None
+    }
+
+    /// What the whole server has counted, where its clients are divided among several loops and `own` is
+    /// only this one's part.
+    fn server_stats(&mut self, own: &Stats) -> Stats {
+        own.clone()
     }
 
     /// Called once, after the last client has left: lets the workers finish and joins them. Gives up

@@ -57,6 +57,44 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Adds what another loop of the same server has counted.
+    pub fn add(&mut self, other: &Self) {
+        // Each field by its name, so that a new one can't be forgotten.
+        let Self {
+            curr_connections,
+            total_connections,
+            rejected_connections,
+            bytes_read,
+            bytes_written,
+            bytes_queued,
+            peak_bytes_queued,
+            loop_iterations,
+            read_would_block,
+            write_would_block,
+            timeouts,
+            reads_paused,
+            slow_reader_disconnects,
+            tasks_shed,
+            tasks_timed_out,
+        } = other;
+        self.curr_connections += curr_connections;
+        self.total_connections += total_connections;
+        self.rejected_connections += rejected_connections;
+        self.bytes_read += bytes_read;
+        self.bytes_written += bytes_written;
+        self.bytes_queued += bytes_queued;
+        // The largest of any one connection.
+        self.peak_bytes_queued = self.peak_bytes_queued.max(*peak_bytes_queued);
+        self.loop_iterations += loop_iterations;
+        self.read_would_block += read_would_block;
+        self.write_would_block += write_would_block;
+        self.timeouts += timeouts;
+        self.reads_paused += reads_paused;
+        self.slow_reader_disconnects += slow_reader_disconnects;
+        self.tasks_shed += tasks_shed;
+        self.tasks_timed_out += tasks_timed_out;
+    }
+
     /// Appends the reply to `stats`: one `STAT name value` line each, then `END`. `tasks` are the
     /// executor's figures, if it has workers.
     pub fn write_to(

@@ -72,7 +72,7 @@ impl Reason {
 }
 
 /// Decides what a long write queue means.
-pub trait WritePolicy: Debug {
+pub trait WritePolicy: Debug + Send {
     /// How long a window lasts.
     fn window(&self) -> Duration;
 

@@ -21,11 +21,14 @@ pub enum Rung {
     W04 = 5,
     /// `epoll(7)`, `eventfd(2)` and worker threads.
     W05 = 6,
+    /// The same with an event loop on each of several threads.
+    Async = 7,
 }
 
 impl Rung {
     /// Every rung, in order.
-    pub const ALL: [Self; 5] = [Self::Day2, Self::Day3, Self::Day4, Self::W04, Self::W05];
+    pub const ALL: [Self; 6] =
+        [Self::Day2, Self::Day3, Self::Day4, Self::W04, Self::W05, Self::Async];
 
     /// The rung with this number, if there is one.
     #[must_use]
@@ -42,6 +45,7 @@ impl Rung {
             Self::Day4 => "day4",
             Self::W04 => "w04",
             Self::W05 => "w05",
+            Self::Async => "async",
         }
     }
 
@@ -51,18 +55,31 @@ impl Rung {
         match self {
             Self::Day2 | Self::Day3 => "select",
             Self::Day4 => "poll",
-            Self::W04 | Self::W05 => "epoll",
+            Self::W04 | Self::W05 | Self::Async => "epoll",
         }
     }
 
-    /// The system calls that the loop's thread may sleep in (contract section 3).
+    /// The system calls that a loop's thread may sleep in (contract section 3).
     #[must_use]
     pub const fn wait_calls(self) -> &'static [&'static str] {
         match self {
             Self::Day2 | Self::Day3 => &["select", "pselect6"],
             Self::Day4 => &["poll", "ppoll"],
-            Self::W04 | Self::W05 => &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
+            Self::W04 | Self::W05 | Self::Async => &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
         }
+    }
+
+    /// Whether more than one thread runs a loop.
+    #[must_use]
+    pub fn has_several_loops(self) -> bool {
+        self >= Self::Async
+    }
+
+    /// The option for the number of threads that run tasks. Cases are written in the words of week 5;
+    /// where there are several loops, `--workers` is about those.
+    #[must_use]
+    pub fn pool_option(self) -> &'static str {
+        if self.has_several_loops() { "--blocking-threads" } else { "--workers" }
     }
 }
 

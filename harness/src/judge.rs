@@ -85,6 +85,17 @@ impl Judge {
         self.target.rung
     }
 
+    /// How many threads a server without options of the case's own has beside its pool: one, or the
+    /// main one and `--workers` that run loops, by default as many as it may use cores.
+    #[must_use]
+    pub fn loop_threads(&self) -> usize {
+        if !self.rung().has_several_loops() {
+            return 1;
+        }
+        let given = self.target.option("--workers").and_then(|count| count.parse().ok());
+        1 + given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
     /// Random numbers that `--seed` brings back.
     #[must_use]
     pub fn rng(&self) -> fastrand::Rng {

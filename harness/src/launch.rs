@@ -62,9 +62,18 @@ impl<'a> Launch<'a> {
         Self { judge, how: Invocation::default(), port: PortChoice::Own }
     }
 
-    /// Options of contract section 2.
-    pub fn flags(mut self, flags: &[&str]) -> Self {
-        self.how.flags.extend(flags.iter().map(ToString::to_string));
+    /// Options of contract section 2 in the words of week 5: `--workers` is the pool that runs tasks,
+    /// whatever the judged rung calls it ([`Rung::pool_option`](crate::case::Rung::pool_option)).
+    pub fn flags(self, flags: &[&str]) -> Self {
+        let pool = self.judge.rung().pool_option();
+        let words: Vec<&str> =
+            flags.iter().map(|word| if *word == "--workers" { pool } else { *word }).collect();
+        self.arguments(&words)
+    }
+
+    /// Options as the judged rung itself understands them.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.how.flags.extend(arguments.iter().map(ToString::to_string));
         self
     }
 

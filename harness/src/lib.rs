@@ -32,6 +32,7 @@ pub mod cli;
 pub mod client;
 pub mod connect;
 pub mod escape;
+mod freeze;
 pub mod inspect;
 pub mod judge;
 pub mod launch;

@@ -62,6 +62,7 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("CPU work delays nobody", Rung::W05, &["HO03", "HO04"], WEEK5),
     capability("a task that fails or panics harms nobody", Rung::W05, &["HO02", "WK02"], WEEK5),
     capability("a full task queue loses nothing", Rung::W05, &["FQ01", "FQ04", "DR01"], WEEK5),
+    capability("as many event loops as workers", Rung::Async, &["LO01", "LO02", "LO03", "LO04"], "the async runtime's subject: until then one loop serves everybody"),
 ];
 
 /// What worked before and must go on working: lines of the regression lists.

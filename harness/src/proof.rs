@@ -3,6 +3,7 @@
 //! A criterion is checked in the day's document and in its code, and where it is about behaviour, by
 //! running the cases for it. All evidence is found at the moment of the proof, none is remembered.
 
+mod async_runtime;
 mod day2;
 mod day3;
 mod day5;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 const MOST_CHARACTERS: usize = 5_000;
 
 /// The days that there is a proof for.
-pub const DAYS: [&str; 8] = ["day1", "day2", "day3", "day4", "w04", "day5", "day6", "w05"];
+pub const DAYS: [&str; 9] = ["day1", "day2", "day3", "day4", "w04", "day5", "day6", "w05", "async"];
 
 /// What was found for a criterion, or what is missing.
 type Evidence = Result<String, String>;
@@ -42,6 +43,7 @@ pub fn prove(day: &str) -> Result<bool> {
         "day5" => day5::prove(),
         "day6" => day6::prove(),
         "w05" => w05::prove(),
+        "async" => async_runtime::prove(),
         _ => bail!("there is no proof for {day:?}; there are: {}", DAYS.join(", ")),
     }
 }

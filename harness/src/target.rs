@@ -73,6 +73,15 @@ impl Target {
         })
     }
 
+    /// The value of an option that it is always given: `2` of `--workers 2`.
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+        match &self.origin {
+            Origin::Running { .. } => None,
+            Origin::Program { arguments, .. } => value(arguments.iter().map(String::as_str), name),
+            Origin::Command(text) => value(text.split_ascii_whitespace(), name),
+        }
+    }
+
     /// The command that starts it this way, and how a person would type it. `None` for a server
     /// that already runs.
     pub(crate) fn command(&self, how: &Invocation) -> Option<(Command, String)> {
@@ -80,7 +89,8 @@ impl Target {
         let (program, arguments) = match &self.origin {
             Origin::Running { .. } => return None,
             Origin::Program { path, arguments } => {
-                let all = arguments.iter().chain(&how.flags).cloned().chain(port);
+                let own = without(arguments, &how.flags);
+                let all = own.into_iter().chain(how.flags.iter().cloned()).chain(port);
                 (quote(&path.to_string_lossy()), all.collect())
             }
             Origin::Command(text) => {
@@ -110,6 +120,26 @@ impl Target {
         shown.extend(arguments.iter().map(|argument| quote(argument)));
         Some((command, shown.join(" ")))
     }
+}
+
+fn value<'a>(mut words: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
+    words.find(|word| *word == name)?;
+    words.next()
+}
+
+/// The arguments of a variant without the options that a case gives values of its own. No option may
+/// be given twice.
+fn without(arguments: &[String], flags: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = arguments.iter().peekable();
+    while let Some(word) = words.next() {
+        let has_value = words.peek().is_some_and(|next| !next.starts_with('-'));
+        let value = if has_value { words.next() } else { None };
+        if !flags.contains(word) {
+            kept.extend([word].into_iter().chain(value).cloned());
+        }
+    }
+    kept
 }
 
 /// The text as one word of a shell.
@@ -153,6 +183,27 @@ mod tests {
         assert_eq!(program(&["--edge"]), "bin/x --edge --host ::1 7");
         let (_, shown) = target(Origin::Command("./x {port} -v".into())).command(&how).unwrap();
         assert_eq!(shown, "./x 7 -v --host ::1");
+    }
+
+    #[test]
+    fn an_option_of_a_case_takes_the_place_of_the_variants() {
+        let arguments = ["--edge", "--workers", "1", "--host", "::1"].map(str::to_owned).into();
+        let variant = target(Origin::Program { path: "x".into(), arguments });
+        let shown = |flags: &[&str]| {
+            let flags = flags.iter().map(ToString::to_string).collect();
+            variant.command(&Invocation { flags, ..Invocation::default() }).unwrap().1
+        };
+        assert_eq!(shown(&["--workers", "3"]), "x --edge --host ::1 --workers 3");
+        assert_eq!(shown(&["--edge"]), "x --workers 1 --host ::1 --edge");
+    }
+
+    #[test]
+    fn an_option_that_is_always_given_is_known() {
+        let arguments = vec!["--workers".to_owned(), "4".to_owned()];
+        let variant = target(Origin::Program { path: "x".into(), arguments });
+        assert_eq!((variant.option("--workers"), variant.option("--host")), (Some("4"), None));
+        let command = target(Origin::Command("./x --workers 3 {port}".into()));
+        assert_eq!(command.option("--workers"), Some("3"));
     }
 
     #[test]

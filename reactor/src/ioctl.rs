@@ -8,13 +8,19 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// Bytes that the peer has not acknowledged yet: tcp(7), `SIOCOUTQ`.
-pub(crate) fn unacknowledged(socket: &impl AsFd) -> io::Result<usize> {
+///
+/// # Errors
+/// It is not a connected TCP socket.
+pub fn unacknowledged(socket: &impl AsFd) -> io::Result<usize> {
     // SIOCOUTQ is the same number as TIOCOUTQ (tcp(7)).
     queued(socket, libc::TIOCOUTQ)
 }
 
 /// Bytes that have arrived and have not been received yet: tcp(7), `SIOCINQ`.
-pub(crate) fn unread(socket: &impl AsFd) -> io::Result<usize> {
+///
+/// # Errors
+/// It is not a connected TCP socket.
+pub fn unread(socket: &impl AsFd) -> io::Result<usize> {
     // SIOCINQ is the same number as FIONREAD (tcp(7)).
     queued(socket, libc::FIONREAD)
 }

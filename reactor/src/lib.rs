@@ -17,19 +17,18 @@
 //! Read [`event_loop`] first; it fits on two screens. [`listener`], [`deadlines`] and [`signals`]
 //! are the loop's other sources of events. [`cli`] is what an operator types.
 
+pub mod allocator;
 pub mod cli;
 pub mod deadlines;
 pub mod event_loop;
 pub mod inline;
+pub mod ioctl;
 pub mod listener;
 pub mod logging;
 pub mod poller;
 pub mod serve;
 pub mod signals;
 pub mod socket;
-
-mod allocator;
-mod ioctl;
 
 pub use conn_core::write_policy::Unbounded;
 pub use serve::{serve, serve_with};

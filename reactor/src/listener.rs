@@ -94,6 +94,12 @@ impl Listener {
     }
 }
 
+impl From<Listener> for TcpListener {
+    fn from(listener: Listener) -> Self {
+        listener.socket
+    }
+}
+
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

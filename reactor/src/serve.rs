@@ -16,12 +16,12 @@ use conn_core::write_policy::WritePolicy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, Write};
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// The default of `--max-connections` where the mechanism has no limit of its own.
-const MAX_CONNECTIONS: usize = 10_000;
+pub const MAX_CONNECTIONS: usize = 10_000;
 
 /// Serves until a signal ends it, with CPU work on the loop. Status 0 after a drain; 1 with one line
 /// on standard error if the server can't start or its loop fails.
@@ -41,8 +41,7 @@ pub fn serve_with<P: Poller, E: Executor>(
     write_policy: impl WritePolicy + 'static,
     start_executor: impl FnOnce() -> io::Result<E>,
 ) -> ExitCode {
-    logging::start();
-    logging::quiet_requested_panics();
+    prepare();
     match start(options, poller, Box::new(write_policy), start_executor)
         .and_then(|event_loop| Ok(event_loop.run()?))
     {
@@ -54,17 +53,22 @@ pub fn serve_with<P: Poller, E: Executor>(
     }
 }
 
+/// What a server does first: logging, and what it may take of the system.
+pub fn prepare() {
+    logging::start();
+    logging::quiet_requested_panics();
+    allocator::give_back_large_buffers();
+    raise_descriptor_limit();
+}
+
 fn start<P: Poller, E: Executor>(
     options: &ServerOptions,
     poller: P,
     write_policy: Box<dyn WritePolicy>,
     start_executor: impl FnOnce() -> io::Result<E>,
 ) -> Result<EventLoop<P, E>> {
-    allocator::give_back_large_buffers();
-    raise_descriptor_limit();
     let signals = Signals::install().context("cannot install signal handlers")?;
-    let listener =
-        listen(options).with_context(|| format!("cannot listen on {}", options.endpoint()))?;
+    let listener = listen(options)?;
     let address = listener.local_addr()?;
     let room = room_for_connections::<P>();
     // Whatever descriptors come next are higher than those that are open.
@@ -90,16 +94,30 @@ fn start<P: Poller, E: Executor>(
     };
     let event_loop =
         EventLoop::new(poller, signals, listener, max_connections, options.drain_timeout, turn);
-    // Only now: whoever reads this line may connect, or send a signal.
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on {address}")
-        .and_then(|()| stdout.flush())
-        .context("cannot write to standard output")?;
+    announce(address)?;
     Ok(event_loop)
 }
 
+/// Says that the server is ready. Only when it is: whoever reads this line may connect, or send a signal.
+///
+/// # Errors
+/// Nobody can read it.
+pub fn announce(address: SocketAddr) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {address}")
+        .and_then(|()| stdout.flush())
+        .context("cannot write to standard output")
+}
+
 /// Listens on the first address of the host that can be listened on.
-fn listen(options: &ServerOptions) -> io::Result<Listener> {
+///
+/// # Errors
+/// None can, or the host's name has none.
+pub fn listen(options: &ServerOptions) -> Result<Listener> {
+    bind_any(options).with_context(|| format!("cannot listen on {}", options.endpoint()))
+}
+
+fn bind_any(options: &ServerOptions) -> io::Result<Listener> {
     let mut last_error = None;
     for address in (options.host.as_str(), options.port).to_socket_addrs()? {
         match Listener::bind(address) {

@@ -61,15 +61,15 @@ impl Handoff {
     /// # Errors
     /// Descriptors, threads or memory have run out.
     pub fn start(options: &HandoffOptions) -> io::Result<Self> {
-        let queue = Arc::new(TaskQueue::new(options.queue_depth as usize));
+        let queue = Arc::new(TaskQueue::new(options.tasks.queue_depth as usize));
         let results = Arc::new(CompletionQueue::new(Wakeup::new()?));
         let pool = WorkerPool::start(options.workers as usize, &queue, &results, end_the_server)?;
         Ok(Self {
             queue,
             results,
             pool,
-            when_full: options.when_full,
-            task_timeout: options.task_timeout,
+            when_full: options.tasks.when_full,
+            task_timeout: options.tasks.task_timeout,
             held: BTreeMap::new(),
             submitted: 0,
             counted: TaskStats::default(),

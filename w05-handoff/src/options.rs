@@ -11,6 +11,14 @@ pub struct HandoffOptions {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub workers: u32,
 
+    /// What becomes of tasks
+    #[command(flatten)]
+    pub tasks: TaskOptions,
+}
+
+/// What becomes of tasks, whoever runs them.
+#[derive(Args, Clone, Debug)]
+pub struct TaskOptions {
     /// Tasks that may wait for a worker
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub queue_depth: u32,

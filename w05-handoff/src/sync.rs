@@ -13,7 +13,7 @@ const NICER: i32 = 10;
 /// Lets the loop go first where there are more threads than cores: on Linux niceness is a thread's own
 /// (sched(7)). Among equals, who wakes up waits until a computing thread has used up its time slice, and
 /// a loop does little else than wake up.
-pub(crate) fn give_way() {
+pub fn give_way() {
     // Without it the server is slower, not wrong.
     let _ = rustix::process::nice(NICER);
 }

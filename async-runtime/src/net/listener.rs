@@ -5,10 +5,10 @@ use super::stream::TcpStream;
 use super::{FLAGS, ip_address, tcp_socket};
 use crate::async_socket::{AsyncSocket, Progress};
 use rustix::io::Errno;
-use rustix::net::{acceptfrom_with, bind, getsockname, listen, sockopt};
+use rustix::net::{SocketAddrAny, acceptfrom_with, bind, getsockname, listen, sockopt};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -37,6 +37,16 @@ impl TcpListener {
         Ok(Self { socket: AsyncSocket::new(socket, true) })
     }
 
+    /// Takes over a listening socket that was made elsewhere, perhaps with options of its own, and makes
+    /// it non-blocking.
+    ///
+    /// # Errors
+    /// It can't be made non-blocking.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { socket: AsyncSocket::new(listener.into(), true) })
+    }
+
     /// Waits for a client.
     ///
     /// # Errors
@@ -44,6 +54,15 @@ impl TcpListener {
     /// runtime has ended.
     pub fn accept(&mut self) -> AcceptFuture<'_> {
         AcceptFuture::new(self)
+    }
+
+    /// Takes a client if one waits at this moment.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nobody waits; otherwise as with
+    /// [`accept`](Self::accept).
+    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        into_stream(self.socket.try_read(accept)?)
     }
 
     /// The address that was bound.
@@ -58,20 +77,7 @@ impl TcpListener {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let accepted = self.socket.poll_read(cx, |listener| {
-            loop {
-                match acceptfrom_with(listener, FLAGS) {
-                    Ok((client, Some(address))) => return Ok(Progress::Full((client, address))),
-                    // A client that has left before it was accepted: the next one is not to blame.
-                    Ok((_, None)) | Err(Errno::CONNABORTED | Errno::PROTO) => {}
-                    Err(errno) => return Err(errno),
-                }
-            }
-        });
-        accepted.map(|accepted| {
-            let (client, address) = accepted?;
-            Ok((TcpStream::new(AsyncSocket::new(client, true)), ip_address(address)?))
-        })
+        self.socket.poll_read(cx, accept).map(|accepted| into_stream(accepted?))
     }
 
     pub(super) fn forget(&self) {
@@ -83,4 +89,32 @@ impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn accept(listener: BorrowedFd<'_>) -> Result<Progress<(OwnedFd, SocketAddrAny)>, Errno> {
+    loop {
+        match acceptfrom_with(listener, FLAGS) {
+            Ok((client, Some(address))) => return Ok(Progress::Full((client, address))),
+            // A client that has left before it was accepted, or can't be reached: the next one is not to
+            // blame (accept(2), ERRORS).
+            Ok((_, None))
+            | Err(
+                Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::PERM
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH,
+            ) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+fn into_stream((client, address): (OwnedFd, SocketAddrAny)) -> io::Result<(TcpStream, SocketAddr)> {
+    Ok((TcpStream::new(AsyncSocket::new(client, true)), ip_address(address)?))
 }

@@ -93,6 +93,9 @@ impl TcpStream {
 
     /// Lets a wait fail with [`TimedOut`](io::ErrorKind::TimedOut) once no byte has moved for `timeout`.
     /// It may come half a second late; for finer limits there is [`timeout`](crate::time::timeout).
+    ///
+    /// What [`try_read`](Self::try_read) and [`try_write`](Self::try_write) move does not count: who uses
+    /// these keeps clocks, and sets the next time-out when one is over.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
         self.socket.set_timeout(timeout);
     }
@@ -106,26 +109,64 @@ impl TcpStream {
         self.socket.migrate(worker_mailbox(worker).expect("there is a worker with this number"));
     }
 
+    /// Ready if a [`try_read`](Self::try_read) may bring something: bytes, the end of the stream, or an
+    /// error. If not, the task is woken once it may. For a task that waits for more than one thing at once;
+    /// like [`read`](Self::read), it may be waited for by one task at a time.
+    ///
+    /// # Errors
+    /// The [time-out](Self::set_timeout) is over, or the runtime has ended.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(cx)
+    }
+
+    /// Ready if a [`try_write`](Self::try_write) may succeed, or tell why it can't. If not, the task is woken
+    /// once it may.
+    ///
+    /// # Errors
+    /// The [time-out](Self::set_timeout) is over, or the runtime has ended.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_write_ready(cx)
+    }
+
+    /// Ready once, when the connection has broken (epoll_ctl(2), `EPOLLERR` and `EPOLLHUP`), for a task that
+    /// at present neither reads nor writes. That the peer sends no more is no breach.
+    ///
+    /// # Errors
+    /// The [time-out](Self::set_timeout) is over, or the runtime has ended.
+    pub fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_hang_up(cx)
+    }
+
+    /// Reads what is there at this moment, at most `buffer.len()` bytes; 0 is the end of the stream.
+    ///
+    /// The system call is made in any case, also where [`poll_read_ready`](Self::poll_read_ready) has not
+    /// heard of anything yet.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing; otherwise the connection has broken.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_read(|socket| receive(socket, buffer))
+    }
+
+    /// Writes as much of `bytes` as there is room for at this moment, and gives how many. Fewer than all
+    /// means that there is no more room.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room; otherwise the connection has broken.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.try_write(|socket| transmit(socket, bytes))
+    }
+
     pub(crate) fn poll_recv(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_read(cx, |socket| {
-            let (_, received) = recv(socket, &mut *buffer, RecvFlags::empty())?;
-            // 0 is the end of the stream, which stays.
-            let short = 0 < received && received < buffer.len();
-            Ok(if short { Progress::Short(received) } else { Progress::Full(received) })
-        })
+        self.socket.poll_read(cx, |socket| receive(socket, buffer))
     }
 
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, |socket| {
-            // A peer that is gone is an error, and no reason to kill us with SIGPIPE.
-            let sent = send(socket, bytes, SendFlags::NOSIGNAL)?;
-            let short = sent < bytes.len();
-            Ok(if short { Progress::Short(sent) } else { Progress::Full(sent) })
-        })
+        self.socket.poll_write(cx, |socket| transmit(socket, bytes))
     }
 
     /// Whether the connection that was begun has been established.
@@ -151,6 +192,20 @@ impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Progress<usize>, Errno> {
+    let (_, received) = recv(socket, &mut *buffer, RecvFlags::empty())?;
+    // 0 is the end of the stream, which stays.
+    let short = 0 < received && received < buffer.len();
+    Ok(if short { Progress::Short(received) } else { Progress::Full(received) })
+}
+
+fn transmit(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<Progress<usize>, Errno> {
+    // A peer that is gone is an error, and no reason to kill us with SIGPIPE.
+    let sent = send(socket, bytes, SendFlags::NOSIGNAL)?;
+    let short = sent < bytes.len();
+    Ok(if short { Progress::Short(sent) } else { Progress::Full(sent) })
 }
 
 /// So that one task can read while another one writes. Only one at a time may read: a side of a socket

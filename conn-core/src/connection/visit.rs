@@ -267,8 +267,9 @@ impl<S: Stream> Connection<S> {
             Work::Stats => {
                 // The asker's own replies of this visit are not in the gauge yet.
                 let before = self.bytes_queued();
+                let stats = turn.executor.server_stats(&turn.stats);
                 let tasks = turn.executor.stats();
-                turn.stats.write_to(&turn.info, tasks, turn.now, self.write_buf.back());
+                stats.write_to(&turn.info, tasks, turn.now, self.write_buf.back());
                 self.queued(before, Event::HeaderComplete, turn);
             }
             Work::Quit => {

@@ -1,7 +1,8 @@
 //! What is queued for a client that does not read, and what that costs (from day 3 on).
 
 use super::support::{
-    SOON, TINY, Watcher, all_are_answered, echo_of, patient_server, served_clients, stopped_reader,
+    SOON, TINY, Watcher, all_are_answered, echo_of, expect_descriptors, patient_server,
+    served_clients, stopped_reader,
 };
 use crate::case::{Case, Need, Rung};
 use crate::client::{Client, Push};
@@ -273,7 +274,7 @@ fn twenty_leave_nothing(judge: &Judge) -> CaseResult {
     })?;
     watcher.wait_for_others(judge, 0, SOON)?;
     judge.equal("bytes_queued", 0, watcher.number("bytes_queued")?)?;
-    judge.equal("open descriptors", descriptors, process.descriptors()?.len())?;
+    expect_descriptors(judge, &process, descriptors, "20 that never read")?;
     judge.wait_until("at most 16 MiB above the memory of before", SOON, || {
         Ok(process.resident_bytes()? <= before + 16 * MIB)
     })

@@ -1,7 +1,7 @@
 //! Fifty clients and one thread: the six scenarios of day 2's test plan, and a few more.
 
 use super::support::{PATIENCE, SOON, Watcher, connected_clients, served_clients};
-use super::watch::leave;
+use super::watch::{leave, sleeps_if_it_can};
 use crate::case::{Case, Need, Rung};
 use crate::client::{Client, Ending};
 use crate::judge::Judge;
@@ -158,6 +158,7 @@ fn half_disconnect(judge: &Judge) -> CaseResult {
     // What the server opens for its first clients and keeps is open now.
     drop(served_clients(&server, 2)?);
     watcher.wait_for_others(judge, 0, SOON)?;
+    sleeps_if_it_can(judge, &server);
     let before = server.process()?.descriptors()?.len();
     let wait_for_descriptors = |count: usize| {
         let expected = format!("{count} open descriptors, {before} of them not for these clients");

@@ -25,6 +25,7 @@ const OPTIONS: &[(&str, &str, Rung)] = &[
     ("--low-water", "100", Rung::Day3),
     ("--slow-reader-timeout", "5s", Rung::Day3),
     ("--workers", "2", Rung::W05),
+    ("--blocking-threads", "2", Rung::Async),
     ("--queue-depth", "10", Rung::W05),
     ("--when-full", "shed", Rung::W05),
     ("--task-timeout", "1s", Rung::W05),
@@ -185,7 +186,7 @@ fn honours_max_header_of_20(server: &Server) -> CaseResult {
 fn every_option(judge: &Judge) -> CaseResult {
     let known = OPTIONS.iter().filter(|(_, _, since)| *since <= judge.rung());
     let arguments: Vec<&str> = known.flat_map(|(name, value, _)| [*name, *value]).collect();
-    judge.server(&arguments)?.client()?.fence()
+    judge.launch().arguments(&arguments).start()?.client()?.fence()
 }
 
 fn help(judge: &Judge) -> CaseResult {
@@ -220,6 +221,9 @@ fn bad_values(judge: &Judge) -> CaseResult {
     if judge.rung() >= Rung::W05 {
         bad.extend([vec!["--workers", "0"], vec!["--queue-depth", "0"]]);
     }
+    if judge.rung() >= Rung::Async {
+        bad.push(vec!["--blocking-threads", "0"]);
+    }
     bad.iter().try_for_each(|arguments| expect_usage(judge, judge.launch(), arguments))
 }
 
@@ -245,7 +249,7 @@ fn shown(arguments: &[&str]) -> String {
 }
 
 fn expect_usage(judge: &Judge, launch: Launch<'_>, arguments: &[&str]) -> CaseResult {
-    let ended = launch.flags(arguments).run_to_exit()?;
+    let ended = launch.arguments(arguments).run_to_exit()?;
     let shown = shown(arguments);
     judge.ensure(
         ended.status.code() == Some(2),

@@ -2,8 +2,8 @@
 //! cost (from week 4 on).
 
 use super::support::{
-    BIG, PATIENCE, TINY, Watcher, crowd, echo_of, needs_descriptors, patient_server, paused_with,
-    served_clients, stopped_reader,
+    BIG, PATIENCE, SOON, TINY, Watcher, crowd, echo_of, needs_descriptors, patient_server,
+    paused_with, served_clients, stopped_reader,
 };
 use super::watch::{OUTSIDE, leave, new_descriptors};
 use crate::case::{Case, Need, Rung};
@@ -26,6 +26,7 @@ pub const CASES: &[Case] = &[
     Case::new("EP01", "epoll/one_instance_watches_all", Rung::W04, one_instance)
         .needs(PID)
         .timeout_s(30)
+        .until(Rung::W05)
         .rule("one epoll instance, close-on-exec, watches every client", W04)
         .hint(
             "epoll_create1(EPOLL_CLOEXEC) once, at the start; epoll_ctl(EPOLL_CTL_ADD) for the \
@@ -82,15 +83,19 @@ pub const CASES: &[Case] = &[
         ),
 ];
 
-/// The epoll descriptor of the loop, of which there must be one.
-fn the_set(judge: &Judge, process: &Process) -> CaseResult<EpollSet> {
-    let mut sets = process.epoll_sets()?;
-    judge.equal("epoll descriptors", 1, sets.len())?;
-    let set = sets.remove(0);
-    if set.watched.is_empty() {
+/// Every epoll descriptor: one for each loop.
+pub(super) fn sets(judge: &Judge, process: &Process) -> CaseResult<Vec<EpollSet>> {
+    let sets = process.epoll_sets()?;
+    judge.ensure(!sets.is_empty(), "an epoll descriptor", || "none")?;
+    if sets.iter().all(|set| set.watched.is_empty()) {
         return Err(Stop::skip("/proc/PID/fdinfo does not show here what epoll watches"));
     }
-    Ok(set)
+    Ok(sets)
+}
+
+/// What all of them watch.
+fn entries(judge: &Judge, process: &Process) -> CaseResult<Vec<Watched>> {
+    Ok(sets(judge, process)?.into_iter().flat_map(|set| set.watched).collect())
 }
 
 /// Interest is for level-triggered entries. Whoever is told of changes only asks for everything once.
@@ -108,8 +113,9 @@ fn entries_since(
     before: &[Descriptor],
 ) -> CaseResult<Vec<Watched>> {
     let new = new_descriptors(process, before)?;
-    let watched = the_set(judge, process)?.watched.into_iter();
-    Ok(watched.filter(|entry| new.contains(&entry.descriptor)).collect())
+    let mut entries = entries(judge, process)?;
+    entries.retain(|entry| new.contains(&entry.descriptor));
+    Ok(entries)
 }
 
 /// Waits until this many clients that came since are watched, all of them so.
@@ -142,7 +148,9 @@ fn one_instance(judge: &Judge) -> CaseResult {
     let process = server.process()?;
     let before = process.descriptors()?;
     let clients = served_clients(&server, 5)?;
-    let set = the_set(judge, &process)?;
+    let sets = sets(judge, &process)?;
+    judge.equal("epoll descriptors", 1, sets.len())?;
+    let set = &sets[0];
     judge.ensure(set.descriptor.is_close_on_exec(), "close-on-exec on it", || &set.descriptor)?;
     let expected = "each of 5 clients in the epoll set";
     judge.wait_until(expected, PATIENCE, || {
@@ -199,7 +207,7 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
     let process = server.process()?;
     let mut watcher = Watcher::new(&server)?;
     watcher.wait_for_others(judge, 0, PATIENCE)?;
-    let before = the_set(judge, &process)?.watched.len();
+    let before = entries(judge, &process)?.len();
     for way in ["a close", "a reset", "a reset with replies queued", "quit"] {
         let mut client = server.connect().named(way).receive_buffer(TINY).open()?;
         client.fence()?;
@@ -217,9 +225,8 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
             _ => client.reset()?,
         }
         watcher.wait_for_others(judge, 0, PATIENCE)?;
-        let entries = the_set(judge, &process)?.watched;
-        judge.ensure(entries.len() <= before, format!("{before} entries after {way}"), || {
-            format!("{} entries", entries.len())
+        judge.wait_until(&format!("{before} entries after {way}"), SOON, || {
+            Ok(entries(judge, &process)?.len() <= before)
         })?;
     }
     Ok(())

@@ -49,14 +49,14 @@ pub const CASES: &[Case] = &[
 ];
 
 /// A client that sends the same bytes without pause, and reads the replies, until it is dropped.
-struct Flood {
+pub(super) struct Flood {
     stream: TcpStream,
     sent: Arc<AtomicUsize>,
     threads: [Option<JoinHandle<()>>; 2],
 }
 
 impl Flood {
-    fn start(server: &Server, chunk: Vec<u8>) -> CaseResult<Self> {
+    pub(super) fn start(server: &Server, chunk: Vec<u8>) -> CaseResult<Self> {
         let fault = |error| Stop::fault("a client that floods", error);
         let stream = TcpStream::connect(server.address()).map_err(fault)?;
         let mut sender = stream.try_clone().map_err(fault)?;

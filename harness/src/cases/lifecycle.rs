@@ -2,7 +2,7 @@
 //! (notes/protocol.md sections 1 and 3). What `closing`, `timeouts` and `descriptors` look at one
 //! by one is here walked through state by state.
 
-use super::support::{BIG, SOON, TINY, Watcher, echo_of, reader_with_queue};
+use super::support::{BIG, SOON, TINY, Watcher, echo_of, expect_descriptors, reader_with_queue};
 use super::watch::OUTSIDE;
 use crate::case::{Case, Need, Rung};
 use crate::client::Client;
@@ -144,8 +144,7 @@ fn end_everywhere(judge: &Judge, end: impl Fn(Client) -> CaseResult) -> CaseResu
         end(client)?;
         let expected = format!("a connection in state {state:?} to be removed");
         watcher.wait_for(judge, &expected, "curr_connections", AT_ONCE, |now| now == 3)?;
-        let what = format!("open descriptors after an end in state {state:?}");
-        judge.equal(&what, before, process.descriptors()?.len())?;
+        expect_descriptors(judge, &process, before, &format!("an end in state {state:?}"))?;
     }
     judge.equal("bytes_queued", 0, watcher.number("bytes_queued")?)?;
     bystanders.finish()
@@ -191,7 +190,7 @@ fn every_state(judge: &Judge) -> CaseResult {
     client.expect_eof()?;
     drop(client);
     watcher.wait_for_others(judge, 0, AT_ONCE)?;
-    judge.equal("open descriptors", before, process.descriptors()?.len())
+    expect_descriptors(judge, &process, before, "the end")
 }
 
 fn half_close_in_closing(judge: &Judge) -> CaseResult {
@@ -225,8 +224,7 @@ fn server_closes(judge: &Judge) -> CaseResult {
         client.expect_eof()?;
         drop(client);
         watcher.wait_for_others(judge, 0, AT_ONCE)?;
-        let what = format!("open descriptors after an end {name}");
-        judge.equal(&what, before, process.descriptors()?.len())?;
+        expect_descriptors(judge, &process, before, &format!("an end {name}"))?;
     }
     Ok(())
 }
@@ -254,10 +252,6 @@ fn thousand_cycles(judge: &Judge) -> CaseResult {
         clients.into_iter().try_for_each(Client::reset)?;
     }
     watcher.wait_for_others(judge, 0, SOON)?;
-    judge.equal(
-        "open descriptors after 10,000 connections",
-        before,
-        process.descriptors()?.len(),
-    )?;
+    expect_descriptors(judge, &process, before, "10,000 connections")?;
     judge.equal("total_connections", 10_001, watcher.number("total_connections")?)
 }

@@ -17,6 +17,7 @@ pub mod handoff;
 pub mod lifecycle;
 pub mod limits;
 pub mod listening;
+pub mod loops;
 pub mod mechanism;
 pub mod memory;
 pub mod pausing;
@@ -67,6 +68,7 @@ pub static GROUPS: &[&[Case]] = &[
     full_queue::CASES,
     task_timeout::CASES,
     task_drain::CASES,
+    loops::CASES,
 ];
 
 /// All cases of all groups.

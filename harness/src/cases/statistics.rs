@@ -161,12 +161,13 @@ fn mechanism_is_the_rungs(judge: &Judge) -> CaseResult {
 }
 
 fn threads_are_counted(judge: &Judge) -> CaseResult {
-    let (flags, threads): (&[&str], u64) = match judge.rung() {
-        Rung::W05 => (&["--workers", "3"], 1 + 3),
-        _ => (&[], 1),
+    let (flags, workers): (&[&str], usize) = match judge.rung() {
+        Rung::W05 | Rung::Async => (&["--workers", "3"], 3),
+        _ => (&[], 0),
     };
     let stats = judge.server(flags)?.stats()?;
-    judge.equal("threads", threads, stats.number("threads")?)
+    let threads = judge.loop_threads() + workers;
+    judge.equal("threads", threads as u64, stats.number("threads")?)
 }
 
 fn pid_is_the_process(judge: &Judge) -> CaseResult {

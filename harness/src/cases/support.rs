@@ -88,8 +88,23 @@ impl Watcher {
         Ok(made.saturating_sub(heard))
     }
 
-    /// What the server has done for the others: for cases in which it is a fresh one.
+    /// What the server has done for the others: for cases in which it is a fresh one. Two answers that
+    /// agree, where it stands still long enough: figures that several loops keep may change while one
+    /// answer is made of them, and a byte be told of twice or not at all.
     pub(super) fn look(&mut self) -> CaseResult<Look> {
+        const TRIES: usize = 50;
+        let mut last = self.look_once()?;
+        for _ in 0..TRIES {
+            let now = self.look_once()?;
+            if now == last {
+                break;
+            }
+            last = now;
+        }
+        Ok(last)
+    }
+
+    fn look_once(&mut self) -> CaseResult<Look> {
         let heard = self.heard;
         let stats = self.stats()?;
         let read = stats.number("bytes_read")?.saturating_sub(self.sent);
@@ -289,6 +304,28 @@ pub(super) fn crowd(
         watcher.wait_for(judge, &expected, "total_connections", SOON, |total| total >= all)?;
     }
     Ok(clients)
+}
+
+/// Waits until so many descriptors are open: a thread may tell that a connection is gone while another
+/// one closes it.
+pub(super) fn expect_descriptors(
+    judge: &Judge,
+    process: &Process,
+    count: usize,
+    when: &str,
+) -> CaseResult {
+    let expected = format!("{count} open descriptors after {when}");
+    let mut last = None;
+    let waited = judge.wait_until(&expected, SOON, || {
+        last = None;
+        last = Some(process.descriptors()?.len());
+        Ok(last == Some(count))
+    });
+    match (waited, last) {
+        // The limit ran out: then the number says more.
+        (Err(_), Some(number)) => Err(judge.broken(expected, format!("{number} after {SOON:?}"))),
+        (waited, _) => waited,
+    }
 }
 
 /// How many descriptors the server needs for so many clients, with some room. The harness needs as

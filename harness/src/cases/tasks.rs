@@ -2,7 +2,7 @@
 //! thread among the others.
 
 use super::support::{PATIENCE, Watcher};
-use super::watch::wait_until_asleep;
+use super::watch::{is_wait_call, wait_until_asleep};
 use crate::client::Client;
 use crate::inspect::{Process, Thread};
 use crate::judge::Judge;
@@ -47,6 +47,8 @@ pub(super) struct Busy {
     pub(super) watcher: Watcher,
     /// Those whose tasks the workers run.
     pub(super) burns: Vec<Client>,
+    /// Looked at where there are several loops.
+    threads: Option<Threads>,
     done_before: u64,
     since: Instant,
 }
@@ -62,6 +64,8 @@ impl Busy {
         task: &str,
     ) -> CaseResult<Self> {
         let done_before = watcher.number("tasks_done")?;
+        let several = judge.rung().has_several_loops();
+        let threads = several.then(|| Threads::of(judge, &server)).transpose()?;
         let since = Instant::now();
         let mut burns = Vec::new();
         for number in 1..=count {
@@ -72,7 +76,7 @@ impl Busy {
         let expected = format!("{count} workers with a task (workers_busy)");
         watcher
             .wait_for(judge, &expected, "workers_busy", PATIENCE, |busy| busy == count as u64)?;
-        Ok(Self { server, watcher, burns, done_before, since })
+        Ok(Self { server, watcher, burns, threads, done_before, since })
     }
 
     /// A fresh server with these options, and so many clients for which its only worker has no time:
@@ -112,6 +116,16 @@ impl Busy {
         self.watcher.wait_for(judge, &expected, "tasks_queued", PATIENCE, |queued| queued == count)
     }
 
+    /// The server has done what it can for all that it has read so far: tasks that had come are in the
+    /// queue or wait for room, and results are sent. One loop does so between two answers; where there
+    /// are several, each of them has gone to sleep.
+    pub(super) fn settle(&mut self, judge: &Judge) -> CaseResult {
+        for _ in 0..2 {
+            self.watcher.number("tasks_done")?;
+        }
+        self.threads.as_ref().map_or(Ok(()), |threads| threads.wait_for_sleep(judge))
+    }
+
     /// The client sends this, and the server has read it when this returns.
     pub(super) fn send_and_wait(
         &mut self,
@@ -122,7 +136,8 @@ impl Busy {
         let all = self.watcher.look()?.read + bytes.len() as u64;
         client.send(bytes)?;
         let expected = format!("{bytes:?} to be read (bytes_read)");
-        judge.wait_until(&expected, PATIENCE, || Ok(self.watcher.look()?.read >= all))
+        judge.wait_until(&expected, PATIENCE, || Ok(self.watcher.look()?.read >= all))?;
+        self.settle(judge)
     }
 
     /// Ends the server, whose tasks nobody needs to wait for.
@@ -131,10 +146,10 @@ impl Busy {
     }
 }
 
-/// The loop's thread, and how much CPU time each thread has used so far.
+/// The threads that run a loop, and how much CPU time each thread has used so far.
 pub(super) struct Threads {
     process: Process,
-    pub(super) of_the_loop: i32,
+    pub(super) of_the_loops: Vec<i32>,
     before: Vec<Thread>,
 }
 
@@ -142,36 +157,58 @@ impl Threads {
     /// Looks at a server that is at rest.
     pub(super) fn of(judge: &Judge, server: &Server) -> CaseResult<Self> {
         let process = server.process()?;
-        let of_the_loop = wait_until_asleep(judge, &process)?;
+        let of_the_loops = wait_until_asleep(judge, &process)?;
         let before = process.threads()?;
-        Ok(Self { process, of_the_loop, before })
+        Ok(Self { process, of_the_loops, before })
+    }
+
+    /// Those that run a loop.
+    pub(super) fn loops(&self) -> CaseResult<Vec<Thread>> {
+        self.threads(|tid| self.of_the_loops.contains(&tid))
     }
 
     /// All but the loop's.
     pub(super) fn others(&self) -> CaseResult<Vec<Thread>> {
+        self.threads(|tid| !self.of_the_loops.contains(&tid))
+    }
+
+    fn threads(&self, is_meant: impl Fn(i32) -> bool) -> CaseResult<Vec<Thread>> {
         let mut threads = self.process.threads()?;
-        threads.retain(|thread| thread.tid != self.of_the_loop);
+        threads.retain(|thread| is_meant(thread.tid));
         Ok(threads)
     }
 
-    /// CPU time that the loop's thread has used since.
+    /// CPU time that the loop's thread has used since, or all loops' together.
     pub(super) fn used_by_the_loop(&self) -> CaseResult<Duration> {
-        let now = self.process.threads()?;
-        let thread = now.iter().find(|thread| thread.tid == self.of_the_loop);
-        Ok(thread.map_or(Duration::ZERO, |thread| self.used_by(thread)))
+        Ok(self.loops()?.iter().map(|thread| self.used_by(thread)).sum())
     }
 
     /// Waits until so many threads beside the loop's have worked.
     pub(super) fn wait_for_workers(&self, judge: &Judge, count: usize) -> CaseResult {
+        self.wait_for_work(judge, || self.others(), count, "beside the loop's")
+    }
+
+    /// Waits until each of so many loops has worked.
+    pub(super) fn wait_for_loops(&self, judge: &Judge, count: usize) -> CaseResult {
+        self.wait_for_work(judge, || self.loops(), count, "each with a loop")
+    }
+
+    fn wait_for_work(
+        &self,
+        judge: &Judge,
+        threads: impl Fn() -> CaseResult<Vec<Thread>>,
+        count: usize,
+        which: &str,
+    ) -> CaseResult {
         // Ten times the tick in which kernels without schedstat count.
         const WORK: Duration = Duration::from_millis(100);
         let mut working = 0;
         let waited = judge.wait_until("", PATIENCE, || {
-            working = self.others()?.iter().filter(|thread| self.used_by(thread) >= WORK).count();
+            working = threads()?.iter().filter(|thread| self.used_by(thread) >= WORK).count();
             Ok(working >= count)
         });
         waited.map_err(|_| {
-            let expected = format!("{count} threads that work, beside the loop's");
+            let expected = format!("{count} threads that work, {which}");
             judge.broken(expected, format!("{working} of them used {WORK:?} of CPU"))
         })
     }
@@ -179,6 +216,14 @@ impl Threads {
     fn used_by(&self, now: &Thread) -> Duration {
         let before = self.before.iter().find(|thread| thread.tid == now.tid);
         now.cpu.saturating_sub(before.map_or(Duration::ZERO, |thread| thread.cpu))
+    }
+
+    /// Waits until each loop sleeps in its wait call: it has done what it had to do.
+    pub(super) fn wait_for_sleep(&self, judge: &Judge) -> CaseResult {
+        judge.wait_until("the loops to sleep in their wait call", PATIENCE, || {
+            let mut calls = self.loops()?.into_iter().map(|thread| thread.call());
+            calls.try_fold(true, |all, call| Ok(all && is_wait_call(judge, &call?)))
+        })
     }
 
     /// While workers work, the loop sleeps: it has nothing to do.

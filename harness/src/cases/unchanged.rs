@@ -5,9 +5,10 @@
 //! that neither can see two things at once that the other sees in turn.
 
 use super::support::TINY;
+use super::watch::loops_sleep;
 use crate::case::{Case, Need, Rung};
 use crate::client::{Client, Ending};
-use crate::inspect::{Call, Process};
+use crate::inspect::Process;
 use crate::judge::Judge;
 use crate::server::{Server, Signal};
 use crate::target::Origin;
@@ -267,7 +268,8 @@ impl Side {
     }
 
     /// Waits until the server has read all it is to read, has closed what is to be closed, has said
-    /// what is to be said, and its loop sleeps. `stats` is answered by the same loop.
+    /// what is to be said, and its loop sleeps. `stats` is answered by the same loop, or else all loops
+    /// sleep.
     fn settle(&mut self, number: usize, least: usize) -> CaseResult {
         let deadline = Instant::now() + self.judge.scale(STEP).min(self.judge.remaining());
         loop {
@@ -279,7 +281,7 @@ impl Side {
             let connections = stats.number("curr_connections")?;
             let heard = self.heard_by(number);
             let done = bytes >= wanted_bytes && connections == wanted_connections;
-            if done && heard >= least && self.sleeps()? {
+            if done && heard >= least && loops_sleep(&self.judge, &self.process)? {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -297,16 +299,6 @@ impl Side {
             // Each question is two lines of the log.
             sleep(Duration::from_millis(1));
         }
-    }
-
-    fn sleeps(&self) -> CaseResult<bool> {
-        let waits = self.judge.rung().wait_calls();
-        for thread in self.process.threads()? {
-            if matches!(thread.call()?, Call::In(name) if waits.contains(&name.as_str())) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Stops the server; who is still there hears the end.

@@ -2,7 +2,7 @@
 
 use super::support::echo_of;
 use crate::client::Client;
-use crate::inspect::{Call, Descriptor, Process};
+use crate::inspect::{Call, Descriptor, Process, Thread};
 use crate::judge::Judge;
 use crate::server::Server;
 use crate::verdict::CaseResult;
@@ -58,24 +58,20 @@ pub(super) fn new_descriptors(process: &Process, before: &[Descriptor]) -> CaseR
     Ok(now.filter(|number| !old.contains(number)).collect())
 }
 
-/// Waits until the loop's thread sleeps in the wait call of its rung; returns the thread's id.
-pub(super) fn wait_until_asleep(judge: &Judge, process: &Process) -> CaseResult<i32> {
+/// Waits until the loop sleeps in the wait call of its rung, or all loops, where there are several;
+/// returns their threads' ids.
+pub(super) fn wait_until_asleep(judge: &Judge, process: &Process) -> CaseResult<Vec<i32>> {
     let deadline = Instant::now() + judge.scale(Duration::from_secs(2)).min(judge.remaining());
     let mut seen = String::new();
     loop {
-        let mut calls = Vec::new();
-        let mut sleeps = false;
-        for thread in process.threads()? {
-            let call = thread.call()?;
-            if is_wait_call(judge, &call) {
-                return Ok(thread.tid);
-            }
-            sleeps |= matches!(call, Call::In(_));
-            calls.push(format!("thread {}: {call}", thread.tid));
+        let calls: Vec<(i32, Call)> = calls_of(&process.threads()?)?;
+        if let Some(loops) = sleeping_loops(judge, &calls) {
+            return Ok(loops);
         }
         // Where it sleeps instead says more than that it happens to run.
-        if sleeps || seen.is_empty() {
-            seen = calls.join(", ");
+        if calls.iter().any(|(_, call)| matches!(call, Call::In(_))) || seen.is_empty() {
+            let calls = calls.iter().map(|(tid, call)| format!("thread {tid}: {call}"));
+            seen = calls.collect::<Vec<_>>().join(", ");
         }
         if Instant::now() >= deadline {
             return Err(judge.broken(asleep(judge), seen));
@@ -84,17 +80,43 @@ pub(super) fn wait_until_asleep(judge: &Judge, process: &Process) -> CaseResult<
     }
 }
 
+/// Whether the loops sleep at this moment, each in its wait call.
+pub(super) fn loops_sleep(judge: &Judge, process: &Process) -> CaseResult<bool> {
+    Ok(sleeping_loops(judge, &calls_of(&process.threads()?)?).is_some())
+}
+
+fn calls_of(threads: &[Thread]) -> CaseResult<Vec<(i32, Call)>> {
+    threads.iter().map(|thread| Ok((thread.tid, thread.call()?))).collect()
+}
+
+/// The threads that run a loop, if all of them sleep in their wait call. Where there are several, nobody
+/// tells how many: whoever sleeps elsewhere must be waiting for a task, and whoever runs may be a loop.
+fn sleeping_loops(judge: &Judge, calls: &[(i32, Call)]) -> Option<Vec<i32>> {
+    let (asleep, others): (Vec<_>, Vec<_>) =
+        calls.iter().partition(|(_, call)| is_wait_call(judge, call));
+    let mut loops: Vec<i32> = asleep.iter().map(|(tid, _)| *tid).collect();
+    if judge.rung().has_several_loops() {
+        let waits_for_a_task = |call: &Call| matches!(call, Call::In(name) if name == "futex");
+        if !others.iter().all(|(_, call)| waits_for_a_task(call)) {
+            return None;
+        }
+    } else {
+        loops.truncate(1);
+    }
+    (!loops.is_empty()).then_some(loops)
+}
+
 /// Gives the loop the time to go to sleep in its wait call, so that what comes next must wake it. For
 /// cases about something else: a loop that never sleeps there is for the group `mechanism` to judge.
 pub(super) fn sleeps_if_it_can(judge: &Judge, server: &Server) {
     let _ = server.process().and_then(|process| wait_until_asleep(judge, &process));
 }
 
-/// Looks twenty times: whenever the loop's thread sleeps, it does so in its wait call.
+/// Looks twenty times: whenever a loop's thread sleeps, it does so in its wait call.
 pub(super) fn sleeps_nowhere_else(judge: &Judge, process: &Process) -> CaseResult {
-    let tid = wait_until_asleep(judge, process)?;
+    let loops = wait_until_asleep(judge, process)?;
     for _ in 0..20 {
-        for thread in process.threads()?.iter().filter(|thread| thread.tid == tid) {
+        for thread in process.threads()?.iter().filter(|thread| loops.contains(&thread.tid)) {
             let call = thread.call()?;
             let elsewhere = matches!(call, Call::In(_)) && !is_wait_call(judge, &call);
             judge.ensure(!elsewhere, asleep(judge), || call)?;
@@ -104,25 +126,30 @@ pub(super) fn sleeps_nowhere_else(judge: &Judge, process: &Process) -> CaseResul
     Ok(())
 }
 
-fn is_wait_call(judge: &Judge, call: &Call) -> bool {
+pub(super) fn is_wait_call(judge: &Judge, call: &Call) -> bool {
     matches!(call, Call::In(name) if judge.rung().wait_calls().contains(&name.as_str()))
 }
 
 fn asleep(judge: &Judge) -> String {
-    format!("the loop's thread sleeps in {}", judge.rung().wait_calls().join(" or "))
+    let calls = judge.rung().wait_calls().join(" or ");
+    if judge.rung().has_several_loops() {
+        return format!("each loop's thread sleeps in {calls}, and the others in futex, for a task");
+    }
+    format!("the loop's thread sleeps in {calls}")
 }
 
-/// At most two wake-ups a second and less than 1 % of a core.
+/// At most two wake-ups a second of each loop, and less than 1 % of a core for all that the server does.
 pub(super) fn is_at_rest(judge: &Judge, process: &Process, time: Duration) -> CaseResult {
-    let loop_thread = wait_until_asleep(judge, process)?;
-    let sleeps = || -> CaseResult<u64> {
+    let loops = wait_until_asleep(judge, process)?;
+    let sleeps = || -> CaseResult<Vec<u64>> {
         let threads = process.threads()?;
-        let found = threads.iter().find(|thread| thread.tid == loop_thread);
-        Ok(found.map_or(0, |thread| thread.voluntary_switches))
+        let of_a_loop = threads.iter().filter(|thread| loops.contains(&thread.tid));
+        Ok(of_a_loop.map(|thread| thread.voluntary_switches).collect())
     };
     let (started, cpu_before, sleeps_before) = (Instant::now(), process.cpu()?, sleeps()?);
     sleep(time);
-    let (wakeups, cpu) = (sleeps()? - sleeps_before, process.cpu()? - cpu_before);
+    let wakeups = sleeps()?.into_iter().zip(sleeps_before).map(|(now, before)| now - before);
+    let (wakeups, cpu) = (wakeups.max().unwrap_or(0), process.cpu()? - cpu_before);
     let elapsed = started.elapsed();
     // One more than the rule says, because the first may fall on the edge of the time watched.
     let most = (2.0 * elapsed.as_secs_f64()) as u64 + 1;

@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
     Case::new("WK01", "workers/one_thread_each", Rung::W05, one_thread_each)
         .needs(RESTART_FLAGS_PID)
         .timeout_s(120)
-        .rule("from the start on there are as many threads as --workers says (4 by default), and the loop's", OUTSIDE)
+        .rule("from the start on there are as many threads as the pool's option says (4 by default), and the loop's", OUTSIDE)
         .hint(
             "start all workers before the ready line and keep them until the end: no thread for \
              each task, none when the first task comes, and no runtime that brings its own",
@@ -73,21 +73,22 @@ fn one_thread_each(judge: &Judge) -> CaseResult {
     for (flags, workers) in [(&[][..], 4), (&["--workers", "1"], 1), (&["--workers", "7"], 7)] {
         let server = judge.server(flags)?;
         server.wait_for_ready_line()?;
-        threads_are(judge, &server, 1 + workers, "before the first client")?;
+        let threads = judge.loop_threads() + workers;
+        threads_are(judge, &server, threads, "before the first client")?;
         let mut clients = patient_clients(&server, 50)?;
         clients.iter_mut().try_for_each(|client| client.send("compute x\r\nfail y\r\n"))?;
         clients.iter_mut().try_for_each(|client| {
             client.expect(computed(b"x"))?;
             client.expect("SERVER_ERROR y\r\n")
         })?;
-        threads_are(judge, &server, 1 + workers, "with 50 clients, after 100 tasks")?;
+        threads_are(judge, &server, threads, "with 50 clients, after 100 tasks")?;
         let told = clients[0].stats()?.number("threads")?;
-        judge.equal("threads in `stats`", 1 + workers as u64, told)?;
+        judge.equal("threads in `stats`", threads as u64, told)?;
     }
     Ok(())
 }
 
-fn threads_are(judge: &Judge, server: &Server, count: usize, when: &str) -> CaseResult {
+pub(super) fn threads_are(judge: &Judge, server: &Server, count: usize, when: &str) -> CaseResult {
     let threads = server.process()?.threads()?;
     judge.ensure(threads.len() == count, format!("{count} threads {when}"), || {
         let names: Vec<String> =
@@ -99,10 +100,11 @@ fn threads_are(judge: &Judge, server: &Server, count: usize, when: &str) -> Case
 fn survive(judge: &Judge) -> CaseResult {
     const WORKERS: usize = 2;
     let server = judge.server(&["--workers", "2"])?;
+    let all = judge.loop_threads() + WORKERS;
     let mut clients = patient_clients(&server, 12)?;
     clients[0].ask("panic first\r\n", "SERVER_ERROR task panicked: first\r\n")?;
     clients[0].ask("compute x\r\n", computed(b"x"))?;
-    threads_are(judge, &server, 1 + WORKERS, "after a panic")?;
+    threads_are(judge, &server, all, "after a panic")?;
     for round in 1..=3 {
         let dialogue = |number: usize| match number % 3 {
             0 => (
@@ -120,7 +122,7 @@ fn survive(judge: &Judge) -> CaseResult {
         numbered.try_for_each(|(number, client)| client.expect(dialogue(number).1))?;
     }
     clients.iter_mut().try_for_each(|client| client.ask("compute x\r\n", computed(b"x")))?;
-    threads_are(judge, &server, 1 + WORKERS, "after 25 panics and 12 failures")?;
+    threads_are(judge, &server, all, "after 25 panics and 12 failures")?;
     drop(clients);
     let threads = Threads::of(judge, &server)?;
     let watcher = Watcher::new(&server)?;
@@ -155,7 +157,7 @@ fn each_task_is_logged(judge: &Judge) -> CaseResult {
             .expect("SERVER_ERROR f\r\nSERVER_ERROR task panicked: p\r\nresult: burned 1\r\nMN\r\n")
     })?;
     let process = server.process()?;
-    let of_the_loop = wait_until_asleep(judge, &process)?;
+    let of_the_loops = wait_until_asleep(judge, &process)?;
     let threads: HashSet<i32> = process.threads()?.iter().map(|thread| thread.tid).collect();
     let pattern = Regex::new(r"\bworker=(\d+)\b.*\btask=(\d+)\b").expect("a valid pattern");
     let mut lines: Vec<(i32, u64)> = Vec::new();
@@ -177,7 +179,7 @@ fn each_task_is_logged(judge: &Judge) -> CaseResult {
     judge.equal("different task ids", TASKS, ids.len())?;
     for (worker, task) in lines {
         judge.ensure(
-            worker != of_the_loop,
+            !of_the_loops.contains(&worker),
             "every task on another thread than the loop's",
             || format!("task {task} ran on thread {worker}, which runs the loop"),
         )?;

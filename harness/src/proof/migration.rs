@@ -51,7 +51,7 @@ pub(super) fn prove(migration: &Migration) -> Result<bool> {
     }
     let criteria: [(&str, Evidence); 5] = [
         ("every part has its counterpart", note.section_with("Mapping", migration.parts)),
-        ("a checklist of ten steps", ten_steps(&note)),
+        ("a checklist of ten steps", ten_steps(&note, "Checklist")),
         ("the regression list covers what must go on working, and passes", regression),
         (
             "what improves, and what does not",
@@ -98,8 +98,9 @@ fn listed(note: &Document) -> Evidence {
     Ok(format!("{}: {}", note.path.display(), named.join(", ")))
 }
 
-fn ten_steps(note: &Document) -> Evidence {
-    let section = note.section("Checklist").unwrap_or_default();
+/// A section with a list of at least ten numbers.
+pub(super) fn ten_steps(note: &Document, heading: &str) -> Evidence {
+    let section = note.section(heading).unwrap_or_default();
     let numbered =
         |line: &&str| line.split_once(". ").is_some_and(|(n, _)| n.parse::<u8>().is_ok());
     match section.lines().filter(numbered).count() {
@@ -117,7 +118,7 @@ mod tests {
     fn nine_steps_are_too_few() {
         let steps = |count| {
             let list: String = (1..=count).map(|step| format!("{step}. do it\n")).collect();
-            ten_steps(&document(&format!("\n## Checklist\n\n{list}")))
+            ten_steps(&document(&format!("\n## Checklist\n\n{list}")), "Checklist")
         };
         assert!(steps(10).is_ok());
         assert!(steps(9).unwrap_err().contains("9 steps"));

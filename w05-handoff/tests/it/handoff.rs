@@ -8,13 +8,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::thread;
 use std::time::{Duration, Instant};
 use w05_handoff::handoff::Handoff;
-use w05_handoff::options::{HandoffOptions, WhenFull};
+use w05_handoff::options::{HandoffOptions, TaskOptions, WhenFull};
 
 /// Of CPU time: longer than it takes to submit a few tasks behind it, and no longer than needed.
 const PLUG: Task<'static> = Task::Burn(500);
 
 fn options(workers: u32, queue_depth: u32) -> HandoffOptions {
-    HandoffOptions { workers, queue_depth, when_full: WhenFull::Wait, task_timeout: None }
+    let tasks = TaskOptions { queue_depth, when_full: WhenFull::Wait, task_timeout: None };
+    HandoffOptions { workers, tasks }
 }
 
 fn submit(handoff: &mut Handoff, task: Task<'_>) -> Ticket {
@@ -160,7 +161,8 @@ fn a_queued_task_that_nobody_waits_for_comes_back_all_the_same() {
 #[test]
 fn a_server_that_sheds_holds_nobody() {
     not_for_ever(|| {
-        let options = HandoffOptions { when_full: WhenFull::Shed, ..options(1, 1) };
+        let mut options = options(1, 1);
+        options.tasks.when_full = WhenFull::Shed;
         let (mut handoff, plug) = plugged(&options);
         let queued = submit(&mut handoff, fail()).task;
         let refused = handoff.submit(ConnId(7), fail(), Instant::now());
@@ -173,8 +175,9 @@ fn a_server_that_sheds_holds_nobody() {
 
 #[test]
 fn the_clock_of_a_task_starts_when_it_is_submitted() {
-    let task_timeout = Some(Duration::from_secs(5));
-    let mut handoff = Handoff::start(&HandoffOptions { task_timeout, ..options(1, 1) }).unwrap();
+    let mut options = options(1, 1);
+    options.tasks.task_timeout = Some(Duration::from_secs(5));
+    let mut handoff = Handoff::start(&options).unwrap();
     let now = Instant::now();
     let Submitted::Later(ticket) = handoff.submit(ConnId(1), fail(), now) else { panic!() };
     assert_eq!(ticket.deadline, Some(now + Duration::from_secs(5)));
@@ -183,9 +186,9 @@ fn the_clock_of_a_task_starts_when_it_is_submitted() {
 #[test]
 fn a_task_whose_time_is_over_before_a_worker_takes_it_is_never_run() {
     not_for_ever(|| {
-        let task_timeout = Some(Duration::from_secs(5));
-        let mut handoff =
-            Handoff::start(&HandoffOptions { task_timeout, ..options(1, 1) }).unwrap();
+        let mut options = options(1, 1);
+        options.tasks.task_timeout = Some(Duration::from_secs(5));
+        let mut handoff = Handoff::start(&options).unwrap();
         // It was asked for a minute ago.
         let asked_at = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
         let submitted = handoff.submit(ConnId(1), Task::Burn(10_000), asked_at);

@@ -2,7 +2,7 @@
 
 use crate::explore::with_preemptions;
 use crate::handoff::Handoff;
-use crate::options::{HandoffOptions, WhenFull};
+use crate::options::{HandoffOptions, TaskOptions, WhenFull};
 use crate::wakeup;
 use conn_core::executor::{Executor, Submitted};
 use conn_core::id::{ConnId, TaskId};
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 type Kept = ManuallyDrop<Handoff>;
 
 fn start(workers: u32, queue_depth: u32, when_full: WhenFull) -> Kept {
-    let options = HandoffOptions { workers, queue_depth, when_full, task_timeout: None };
+    let tasks = TaskOptions { queue_depth, when_full, task_timeout: None };
+    let options = HandoffOptions { workers, tasks };
     ManuallyDrop::new(Handoff::start(&options).unwrap())
 }
 

@@ -5,6 +5,7 @@ use super::super::tasks::{Busy, ENDLESS, Threads, patient_client, patient_client
 use super::super::watch::{is_at_rest, stalled_reader};
 use crate::case::Rung;
 use crate::client::Client;
+use crate::inspect::Watched;
 use crate::judge::Judge;
 use crate::server::{Server, Signal};
 use crate::verdict::{CaseResult, Stop};
@@ -153,9 +154,16 @@ pub(super) fn cleared(judge: &Judge) -> CaseResult {
         }
     }
     let process = server.process()?;
+    // A counter that is told of once, when it grows (EPOLLET), need not be read.
+    let watched: Vec<_> = process.epoll_sets()?.into_iter().flat_map(|set| set.watched).collect();
+    let is_told_of_once = |number: i32| {
+        let mut entries = watched.iter().filter(|entry| entry.descriptor == number).peekable();
+        entries.peek().is_some() && entries.all(Watched::is_edge_triggered)
+    };
     let mut counts = Vec::new();
     let waited = judge.wait_until("", Duration::from_secs(2), || {
         counts = process.eventfd_counts()?;
+        counts.retain(|(number, _)| !is_told_of_once(*number));
         Ok(counts.iter().all(|(_, count)| *count == 0))
     });
     if waited.is_err() {
