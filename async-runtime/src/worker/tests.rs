@@ -69,6 +69,7 @@ impl Bench {
         act: impl FnOnce(&mut TcpStream, &mut Context<'_>) -> T,
     ) -> T {
         let _entered = current::enter(Rc::clone(&self.workers[worker]));
+        self.workers[worker].refill_calls();
         let waker = Waker::from(Arc::clone(&self.wakes));
         act(&mut self.ours, &mut Context::from_waker(&waker))
     }

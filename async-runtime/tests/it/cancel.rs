@@ -5,6 +5,7 @@ use crate::support::{
 };
 use async_runtime::net::TcpStream;
 use async_runtime::runtime::Runtime;
+use async_runtime::task::yield_now;
 use async_runtime::time::{sleep, timeout};
 use std::sync::Arc;
 use std::task::Poll;
@@ -64,6 +65,8 @@ fn a_write_that_was_dropped_wakes_nobody() {
         let (mut ours, mut theirs) = pair().await;
         let mut written = 0;
         let wakes = loop {
+            // So that it is the socket that keeps the write waiting, and not the budget of calls.
+            yield_now().await;
             let mut write = ours.write(&[0; 65_536]);
             match poll_once(&mut write) {
                 (Poll::Ready(bytes), _) => written += bytes.unwrap(),
@@ -129,7 +132,7 @@ fn a_task_that_is_cancelled_drops_what_it_holds() {
                 drop(held);
             })
         };
-        async_runtime::task::yield_now().await;
+        yield_now().await;
         assert_eq!(task.cancel().await, None);
         assert_eq!(Arc::strong_count(&held), 1);
     });
