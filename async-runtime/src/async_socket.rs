@@ -7,9 +7,10 @@
 use crate::current;
 use crate::mailbox::Mailbox;
 use crate::message::{SocketInterest, WorkerMessage};
-use crate::side::{Seen, Side};
+use crate::side::{Seen, Side, wake_all};
 use crate::sync::Mutex;
 use rustix::io::Errno;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -137,7 +138,7 @@ impl AsyncSocketState {
     pub(crate) fn fail(&self, errno: Errno) {
         let mut woken = Vec::new();
         self.handler.on_failure(errno, &mut woken);
-        woken.into_iter().for_each(Waker::wake);
+        wake_all(woken);
     }
 
     /// Makes sure that the home watches for `direction`; without a home, this thread's worker becomes it.
@@ -323,6 +324,21 @@ impl AsyncSocket {
                 Err(errno.into())
             }
         }
+    }
+
+    /// Waits until `call` brings something. Dropped before that, it takes its waker along.
+    pub(crate) async fn read_with<T>(
+        &self,
+        mut call: impl FnMut(BorrowedFd<'_>) -> Result<Progress<T>, Errno>,
+    ) -> io::Result<T> {
+        struct Forget<'a>(&'a AsyncSocket);
+        impl Drop for Forget<'_> {
+            fn drop(&mut self) {
+                self.0.forget_reader();
+            }
+        }
+        let _forget = Forget(self);
+        poll_fn(|cx| self.poll_read(cx, &mut call)).await
     }
 
     /// The future that waited to read is gone.

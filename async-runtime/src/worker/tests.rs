@@ -1,6 +1,7 @@
 //! Messages about sockets, one by one: two workers that take their turns when the test says so.
 
 use super::*;
+use crate::async_socket::AsyncSocket;
 use crate::blocking::BlockingPool;
 use crate::clock::Clock;
 use crate::crew::Crew;
@@ -69,6 +70,7 @@ impl Bench {
         act: impl FnOnce(&mut TcpStream, &mut Context<'_>) -> T,
     ) -> T {
         let _entered = current::enter(Rc::clone(&self.workers[worker]));
+        self.workers[worker].refill_calls();
         let waker = Waker::from(Arc::clone(&self.wakes));
         act(&mut self.ours, &mut Context::from_waker(&waker))
     }
@@ -115,6 +117,23 @@ fn a_socket_is_registered_when_a_task_first_waits_for_it() {
     bench.turn(0);
     assert_eq!(bench.wakes.count(), 1);
     bench.on(0, |ours, cx| assert!(ours.poll_recv(cx, &mut [0; 8]).is_ready()));
+}
+
+#[test]
+fn whoever_waits_for_a_descriptor_that_cannot_be_watched_is_told() {
+    let bench = Bench::new();
+    let waker = Waker::from(Arc::clone(&bench.wakes));
+    let mut cx = Context::from_waker(&waker);
+    let _entered = current::enter(Rc::clone(&bench.workers[0]));
+    // epoll_ctl(2), EPERM: a file. Others are ENOSPC and ENOMEM, which can't be had on demand.
+    let file = AsyncSocket::new(std::fs::File::open("/proc/self/exe").unwrap().into(), true);
+    assert!(file.poll_read::<()>(&mut cx, |_| Err(Errno::AGAIN)).is_pending());
+    assert_eq!(bench.wakes.count(), 1);
+    let read = file.poll_read::<()>(&mut cx, |_| panic!("it is not asked"));
+    assert!(
+        matches!(read, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied)
+    );
+    assert_eq!(bench.watched(), [0, 0]);
 }
 
 #[test]
