@@ -62,6 +62,8 @@ pub(crate) struct AsyncSocketState {
 #[derive(Debug)]
 struct Place {
     home: Option<Arc<Mailbox<WorkerMessage>>>,
+    /// The home has not read yet that it is one: the registration is in its mailbox.
+    arriving: bool,
     interest: Option<SocketInterest>,
 }
 
@@ -97,8 +99,14 @@ impl AsyncSocketState {
     /// Sends `message`, which is about this socket, to its home, wherever that is by now.
     pub(crate) fn send(&self, mut message: WorkerMessage) {
         loop {
-            let Some(home) = self.place.lock().home.clone() else { return };
-            message = match current::apply_or_push(&home, message) {
+            let place = self.place.lock();
+            let arriving = place.arriving;
+            let Some(home) = place.home.clone() else { return };
+            drop(place);
+            // Also on the home's own thread nothing may overtake the registration.
+            let sent =
+                if arriving { home.push(message) } else { current::apply_or_push(&home, message) };
+            message = match sent {
                 Ok(()) => return,
                 Err(message) => message,
             };
@@ -120,10 +128,16 @@ impl AsyncSocketState {
     ) -> Result<(), WorkerMessage> {
         let mut place = self.place.lock();
         to.push(WorkerMessage::RegisterSocket(Arc::clone(self)))?;
+        place.arriving = true;
         let left = place.home.replace(Arc::clone(to));
         drop(place);
         drop(left);
         Ok(())
+    }
+
+    /// The home has read that it is one.
+    pub(crate) fn arrived(&self) {
+        self.place.lock().arriving = false;
     }
 
     /// Tells whoever waits, now or later, that nothing will come.
@@ -181,7 +195,7 @@ impl AsyncSocket {
             fd,
             // A call may be worth a try before anybody watches.
             handler: AsyncSocketHandler { read: Side::new(true), write: Side::new(connected) },
-            place: Mutex::new(Place { home: None, interest: None }),
+            place: Mutex::new(Place { home: None, arriving: false, interest: None }),
             token: AtomicUsize::new(usize::MAX),
             timeout_ms: AtomicU64::new(0),
             active_ms: AtomicU64::new(0),
@@ -280,6 +294,11 @@ impl AsyncSocket {
             Some(_) => WorkerMessage::SetSocketTimeout(socket),
             None => WorkerMessage::CancelSocketTimeout(socket),
         });
+    }
+
+    /// Whether `worker` watches it, or will as soon as it has read its mail.
+    pub(crate) fn is_at_home(&self, worker: &Arc<Mailbox<WorkerMessage>>) -> bool {
+        self.0.is_at_home(worker)
     }
 
     /// Has another worker watch it. One that nobody watches yet gets its home where a future first waits.

@@ -3,7 +3,7 @@
 use super::futures::{ConnectFuture, ReadFuture, WriteAllFuture, WriteFuture};
 use super::ip_address;
 use crate::async_socket::{AsyncSocket, Progress};
-use crate::runtime::worker_mailbox;
+use crate::runtime::{worker_mailbox, worker_with};
 use futures_io::{AsyncRead, AsyncWrite};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, getpeername, getsockname, recv, send, sockopt};
@@ -104,6 +104,16 @@ impl TcpStream {
     /// The thread is not one of a runtime's, or there is no such worker.
     pub fn migrate_to(&self, worker: usize) {
         self.socket.migrate(worker_mailbox(worker).expect("there is a worker with this number"));
+    }
+
+    /// The number of the worker that watches the connection, counted from 0. `None` if nobody does yet, or
+    /// the thread of a [`block_on`](crate::runtime::Runtime::block_on) does.
+    ///
+    /// # Panics
+    /// The thread is not one of a runtime's.
+    #[must_use]
+    pub fn worker(&self) -> Option<usize> {
+        worker_with(|mailbox| self.socket.is_at_home(mailbox))
     }
 
     pub(crate) fn poll_recv(
