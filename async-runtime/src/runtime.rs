@@ -374,6 +374,14 @@ pub fn worker_number() -> Option<usize> {
     .flatten()
 }
 
+/// The number of the worker with such a mailbox.
+pub(crate) fn worker_with(
+    mut such: impl FnMut(&Arc<Mailbox<WorkerMessage>>) -> bool,
+) -> Option<usize> {
+    let shared = current::with(|worker| Arc::clone(&worker.runtime)).expect(NO_RUNTIME);
+    shared.workers.iter().position(|worker| such(&worker.mailbox))
+}
+
 /// The mailbox of the worker with this number.
 pub(crate) fn worker_mailbox(number: usize) -> Option<Arc<Mailbox<WorkerMessage>>> {
     let shared = current::with(|worker| Arc::clone(&worker.runtime)).expect(NO_RUNTIME);

@@ -267,6 +267,35 @@ fn a_socket_that_is_closed_on_its_way_is_closed_by_its_new_owner() {
 }
 
 #[test]
+fn a_socket_that_has_not_arrived_is_closed_by_the_worker_that_awaits_it() {
+    let mut bench = Bench::new();
+    bench.wait_on(0);
+    bench.on(0, |ours, _| ours.migrate_to(1));
+    // A task of the new owner acts before that has read its mail: what it wants must not come first.
+    let Bench { workers, ours, mut peer, .. } = bench;
+    let entered = current::enter(Rc::clone(&workers[1]));
+    drop(ours);
+    workers[1].read_mail();
+    drop(entered);
+    assert!(workers.iter().all(|worker| worker.event_loop.borrow().len() == 0));
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the peer sees the end");
+}
+
+#[test]
+fn a_socket_that_has_not_arrived_can_be_sent_on() {
+    let mut bench = Bench::new();
+    bench.wait_on(0);
+    bench.on(0, |ours, _| ours.migrate_to(1));
+    bench.on(1, |ours, _| ours.migrate_to(0));
+    bench.turn(1);
+    bench.turn(0);
+    assert_eq!(bench.watched(), [1, 0]);
+    bench.peer.write_all(b"x").unwrap();
+    bench.turn(0);
+    assert_eq!(bench.wakes.count(), 1);
+}
+
+#[test]
 fn a_socket_that_is_to_move_to_a_worker_that_has_ended_stays() {
     let mut bench = Bench::new();
     bench.wait_on(0);
