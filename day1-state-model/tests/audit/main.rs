@@ -236,7 +236,7 @@ fn a_call_that_is_gone_leaves_a_stale_reason_and_fails_the_check() {
     let copy = Copy::new();
     copy.replace("reactor/src/serve.rs", "to_socket_addrs", "to_addresses");
     check(&copy).failure().code(1).stdout(predicate::str::contains(
-        "stale: there is a reason for `to_socket_addrs` in listen",
+        "stale: there is a reason for `to_socket_addrs` in bind_any",
     ));
 }
 
