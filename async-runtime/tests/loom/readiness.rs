@@ -50,8 +50,10 @@ fn sent_and_received(bytes: u32, ready_at_first: bool) {
 #[test]
 fn no_event_is_lost_to_a_call_that_found_nothing() {
     for ready_at_first in [false, true] {
-        every_interleaving("1 byte", move || sent_and_received(1, ready_at_first));
-        every_interleaving("2 bytes", move || sent_and_received(2, ready_at_first));
+        for bytes in [1, 2] {
+            let name = format!("{bytes} bytes to a side, ready at first: {ready_at_first}");
+            every_interleaving(&name, move || sent_and_received(bytes, ready_at_first));
+        }
     }
 }
 
