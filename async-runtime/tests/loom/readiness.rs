@@ -32,7 +32,9 @@ fn sent_and_received(bytes: u32, ready_at_first: bool) {
                     Poll::Ready(seen) => seen.unwrap(),
                     Poll::Pending => return Poll::Pending,
                 };
-                match mem::take(&mut *kernel.lock()) {
+                // Not in the match itself: the kernel would be locked until its end, and no event could cross.
+                let taken = mem::take(&mut *kernel.lock());
+                match taken {
                     0 => side.would_block(seen),
                     received => {
                         // Fewer than the buffer would hold.
