@@ -133,7 +133,9 @@ pub(super) fn is_wait_call(judge: &Judge, call: &Call) -> bool {
 fn asleep(judge: &Judge) -> String {
     let calls = judge.rung().wait_calls().join(" or ");
     if judge.rung().has_several_loops() {
-        return format!("each loop's thread sleeps in {calls}, and the others in futex, for a task");
+        return format!(
+            "each loop's thread sleeps in {calls}, and the others in futex, for a task"
+        );
     }
     format!("the loop's thread sleeps in {calls}")
 }
