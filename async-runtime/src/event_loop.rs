@@ -21,7 +21,7 @@ const TIMEOUT_TICK_MS: u64 = 250;
 /// Time-outs that are further away than `FAR` share every second tick, so that any number of idle
 /// connections wakes the worker at most twice a second.
 const FAR: Duration = Duration::from_secs(1);
-const FAR_TICK_MS: u64 = 2 * TIMEOUT_TICK_MS;
+const FAR_TICK: Duration = Duration::from_millis(2 * TIMEOUT_TICK_MS);
 
 #[derive(Debug)]
 pub(crate) struct EventLoop {
@@ -191,9 +191,8 @@ fn coarse(deadline: Duration, now: Duration) -> Duration {
     if deadline <= now + FAR {
         return deadline;
     }
-    let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-    // One more, for the part of a millisecond that was cut off.
-    Duration::from_millis(ms.saturating_add(1).next_multiple_of(FAR_TICK_MS))
+    let ticks = deadline.as_nanos().div_ceil(FAR_TICK.as_nanos());
+    FAR_TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
 }
 
 /// An event to its sides. A hang-up or an error concerns both: whoever waits tries, and learns more.

@@ -225,7 +225,7 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// Lets all other tasks that are ready run first.
+/// Lets all other tasks that are ready run first, and those that an event wakes by then.
 pub fn yield_now() -> impl Future<Output = ()> {
     let mut yielded = false;
     poll_fn(move |cx| {
@@ -233,7 +233,9 @@ pub fn yield_now() -> impl Future<Output = ()> {
             return Poll::Ready(());
         }
         yielded = true;
-        Waker::wake_by_ref(cx.waker());
+        if current::with(|worker| worker.wake_after_events(cx.waker().clone())).is_none() {
+            Waker::wake_by_ref(cx.waker());
+        }
         Poll::Pending
     })
 }

@@ -62,6 +62,8 @@ pub(crate) struct Worker {
     now: Cell<Duration>,
     calls_left: Cell<u32>,
     stopping: Cell<bool>,
+    /// Tasks that have given way: woken after the events, so that these come first.
+    yielded: RefCell<Vec<Waker>>,
     /// Lists that are kept for their memory.
     mail: RefCell<Vec<WorkerMessage>>,
     woken: RefCell<Vec<Waker>>,
@@ -89,6 +91,7 @@ impl Worker {
             now: Cell::new(now),
             calls_left: Cell::new(CALLS_IN_ONE_GO),
             stopping: Cell::new(false),
+            yielded: RefCell::default(),
             mail: RefCell::default(),
             woken: RefCell::default(),
         }
@@ -156,6 +159,7 @@ impl Worker {
         self.now.set(now);
         self.timers.borrow_mut().advance(now, &mut woken);
         self.event_loop.borrow_mut().expire_timeouts(now, &mut woken);
+        woken.append(&mut self.yielded.borrow_mut());
         // Only now, with nothing in use: a waker runs code of others.
         woken.drain(..).for_each(Waker::wake);
         self.woken.replace(woken);
@@ -165,6 +169,7 @@ impl Worker {
     fn has_work(&self) -> bool {
         self.stopping.get()
             || !self.run_queue.borrow().is_empty()
+            || !self.yielded.borrow().is_empty()
             || self.root.as_ref().is_some_and(|root| root.woken.load(Ordering::Acquire))
     }
 
@@ -178,6 +183,11 @@ impl Worker {
     /// Puts a task that was woken at the end of the queue.
     pub(crate) fn schedule(&self, runnable: Runnable) {
         self.run_queue.borrow_mut().push_back(runnable);
+    }
+
+    /// Wakes a task once there has been a look at the events.
+    pub(crate) fn wake_after_events(&self, waker: Waker) {
+        self.yielded.borrow_mut().push(waker);
     }
 
     /// Starts a timer that wakes `waker`.

@@ -67,3 +67,65 @@ impl Figures {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    fn counted(bytes_read: u64, peak_bytes_queued: u64) -> Stats {
+        Stats { bytes_read, peak_bytes_queued, ..Stats::default() }
+    }
+
+    fn two() -> (Figures, Figures) {
+        let mut figures = Figures::for_workers(2);
+        (figures.next().unwrap(), figures.next().unwrap())
+    }
+
+    #[test]
+    fn figures_add_up_and_a_peak_is_the_largest() {
+        let (first, second) = two();
+        first.publish(&counted(1, 70));
+        second.begin();
+        let sum = second.sum(&counted(20, 30));
+        assert_eq!((sum.bytes_read, sum.peak_bytes_queued), (21, 70));
+        // What was asked during a visit is not the visit's last word.
+        second.publish(&counted(300, 80));
+        first.begin();
+        let sum = first.sum(&counted(2, 70));
+        assert_eq!((sum.bytes_read, sum.peak_bytes_queued), (302, 80));
+    }
+
+    #[test]
+    fn who_asks_waits_for_a_visit_that_is_under_way() {
+        let (first, second) = two();
+        first.begin();
+        let (told, sum) = channel();
+        let asks = thread::spawn(move || {
+            second.begin();
+            told.send(second.sum(&Stats::default()).bytes_read).unwrap();
+        });
+        assert!(sum.recv_timeout(Duration::from_millis(50)).is_err(), "it has not ended");
+        first.publish(&counted(7, 0));
+        assert_eq!(sum.recv().unwrap(), 7);
+        asks.join().unwrap();
+    }
+
+    #[test]
+    fn two_who_ask_at_the_same_time_do_not_wait_for_each_other() {
+        let (first, second) = two();
+        let ask = |figures: Figures| {
+            thread::spawn(move || {
+                for _ in 0..10_000 {
+                    figures.begin();
+                    figures.sum(&Stats::default());
+                    figures.publish(&Stats::default());
+                }
+            })
+        };
+        // If they did, this would never end.
+        [ask(first), ask(second)].into_iter().for_each(|asks| asks.join().unwrap());
+    }
+}

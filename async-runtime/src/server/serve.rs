@@ -180,10 +180,7 @@ impl Signals {
     }
 
     /// Waits for the first of them, or for the end of the task that accepts clients, which is an error.
-    async fn first_or_end_of(
-        &mut self,
-        reception: &mut JoinHandle<io::Result<()>>,
-    ) -> Result<()> {
+    async fn first_or_end_of(&mut self, reception: &mut JoinHandle<io::Result<()>>) -> Result<()> {
         let (mut sigterm, mut sigint) = (pin!(self.sigterm.recv()), pin!(self.sigint.recv()));
         let mut reception = pin!(reception);
         poll_fn(|cx| {

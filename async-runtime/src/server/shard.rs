@@ -75,3 +75,95 @@ impl Drop for Settle<'_> {
         self.turn.executor.figures.publish(&self.turn.stats);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Figures;
+    use crate::pool::Desk;
+    use crate::stage::Life;
+    use async_runtime::net::{TcpListener, TcpStream};
+    use async_runtime::runtime::Runtime;
+    use conn_core::executor::Executor;
+    use conn_core::id::ConnId;
+    use conn_core::policy::Limits;
+    use conn_core::stats::ServerInfo;
+    use conn_core::write_policy::{Queue, Verdict, WritePolicy};
+    use std::net::Ipv4Addr;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+    use w05_handoff::options::{TaskOptions, WhenFull};
+
+    /// A bug, in the middle of a visit.
+    #[derive(Debug)]
+    struct PanicsOnce(AtomicBool);
+
+    impl WritePolicy for PanicsOnce {
+        fn window(&self) -> Duration {
+            Duration::MAX
+        }
+
+        fn decide(&self, _: &Queue) -> Verdict {
+            assert!(self.0.swap(true, Ordering::Relaxed), "a bug");
+            Verdict::GoOn
+        }
+    }
+
+    fn shard(runtime: &Runtime) -> Shard {
+        let now = Instant::now();
+        let tasks = TaskOptions { queue_depth: 1, when_full: WhenFull::Wait, task_timeout: None };
+        let executor = Pool {
+            desk: Arc::new(Desk::new(&tasks)),
+            figures: Figures::for_workers(1).next().unwrap(),
+            life: Arc::new(Life::default()),
+            metrics: runtime.metrics(),
+            errand: None,
+        };
+        Shard::new(Turn {
+            now,
+            limits: Limits::default(),
+            stats: Stats::default(),
+            info: ServerInfo { pid: 1, started: now, mechanism: "epoll", threads: 1 },
+            executor,
+            write_policy: Box::new(PanicsOnce(AtomicBool::new(false))),
+            scratch: Scratch::default(),
+        })
+    }
+
+    #[test]
+    fn a_visit_that_panics_costs_its_own_client_only() {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        runtime.block_on(async {
+            let shard = shard(&runtime);
+            let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut conns = Vec::new();
+            for number in 1..=2 {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                let (socket, _) = listener.accept().await.unwrap();
+                client.write_all(b"echo 3\r\nabc\r\n").await.unwrap();
+                let conn = Connection::new(ConnId(number), 0, Socket::new(socket), Instant::now());
+                conns.push((client, conn));
+            }
+            let (_, first) = &mut conns[0];
+            let panicked =
+                catch_unwind(AssertUnwindSafe(|| shard.visit(first, Connection::on_readable)));
+            assert!(panicked.is_err());
+            let (client, second) = &mut conns[1];
+            let visited = shard.visit(second, Connection::on_readable);
+            assert_eq!(visited.fate, Fate::Wait);
+            let mut reply = [0; 64];
+            let length = client.read(&mut reply).await.unwrap();
+            assert_eq!(&reply[..length], b"ECHO 3\r\nabc\r\n");
+            // Nobody waits for the end of the visit that never ended.
+            let visited = shard.visit(second, |_, turn| {
+                let own = turn.stats.clone();
+                assert_eq!(turn.executor.server_stats(&own).bytes_read, 26);
+                Fate::Wait
+            });
+            assert_eq!(visited.fate, Fate::Wait);
+        });
+    }
+}

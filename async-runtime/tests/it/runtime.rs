@@ -2,7 +2,7 @@
 
 use crate::support::{HANGS, echo_server, pair, with_workers};
 use async_runtime::net::TcpStream;
-use async_runtime::runtime::{Runtime, StillRunning, spawn};
+use async_runtime::runtime::{Runtime, StillRunning, spawn, worker_number};
 use async_runtime::task::{JoinError, spawn_blocking, yield_now};
 use async_runtime::time::sleep;
 use std::future::pending;
@@ -145,4 +145,60 @@ fn several_threads_can_block_on_one_runtime() {
             });
         }
     });
+}
+
+#[test]
+fn a_task_can_tell_its_worker() {
+    let runtime = Runtime::builder().workers(3).build().unwrap();
+    runtime.block_on(async {
+        assert_eq!(worker_number(), None, "the thread of block_on is none of them");
+        for worker in 0..3 {
+            let number = runtime.spawn_on(worker, async { worker_number() });
+            assert_eq!(number.await.unwrap(), Some(worker));
+        }
+        assert_eq!(spawn_blocking(worker_number).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn blocking_threads_can_be_there_from_the_start() {
+    static BEGUN: AtomicUsize = AtomicUsize::new(0);
+    let begin = || {
+        BEGUN.fetch_add(1, Ordering::SeqCst);
+    };
+    let builder = Runtime::builder().workers(1).blocking_threads(3).start_blocking_threads(begin);
+    let runtime = builder.build().unwrap();
+    // Without any work; and then work starts no more of them.
+    while BEGUN.load(Ordering::SeqCst) < 3 {
+        std::thread::yield_now();
+    }
+    runtime.block_on(async {
+        let works: Vec<_> = (0..20).map(|_| spawn_blocking(|| ())).collect();
+        for work in works {
+            work.await.unwrap();
+        }
+    });
+    assert_eq!(runtime.shutdown(HANGS), Ok(()));
+    assert_eq!(BEGUN.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn turns_and_wakeups_are_counted() {
+    const RESULTS: u64 = 20;
+    let runtime = Runtime::builder().workers(1).blocking_threads(1).build().unwrap();
+    let metrics = runtime.metrics();
+    runtime.block_on(async {
+        let results = runtime.spawn_on(0, async {
+            for _ in 0..RESULTS {
+                spawn_blocking(|| ()).await.unwrap();
+            }
+        });
+        results.await.unwrap();
+    });
+    let before = metrics.turns();
+    assert!(before > 0);
+    assert_eq!(runtime.shutdown(HANGS), Ok(()));
+    // At most one for each result, whose worker may have been awake.
+    assert!(metrics.wakeups() <= RESULTS, "{metrics:?}");
+    assert!(metrics.turns() > before, "the last one, {metrics:?}");
 }

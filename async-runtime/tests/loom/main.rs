@@ -21,6 +21,9 @@ mod async_socket;
 mod mailbox;
 #[path = "../../src/message.rs"]
 mod message;
+#[expect(unreachable_pub, reason = "it is public in the library")]
+#[path = "../../src/semaphore.rs"]
+mod semaphore;
 #[path = "../../src/side.rs"]
 mod side;
 #[path = "../../src/socket_messages.rs"]
@@ -28,6 +31,7 @@ mod socket_messages;
 
 mod explore;
 mod mail;
+mod places;
 mod readiness;
 mod sockets;
 mod task;
