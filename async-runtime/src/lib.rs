@@ -29,6 +29,8 @@
 //! | `semaphore.rs` | a bound on how many do something at once |
 //! | `blocking.rs`, `fs.rs`, `signal.rs`, `process.rs` | other things that become events |
 //!
+//! The server, `cargo run -p async-runtime`, is a program on top of it, in `server/`.
+//!
 //! ```
 //! use async_runtime::net::{TcpListener, TcpStream};
 //! use async_runtime::runtime::{Runtime, spawn};

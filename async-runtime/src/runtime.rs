@@ -308,9 +308,8 @@ impl Metrics {
         self.shared.workers.iter().map(|worker| worker.turns.load(Ordering::Relaxed)).sum()
     }
 
-    /// How often a worker that slept was woken by the result of [blocking
-    /// work](crate::task::spawn_blocking): the eventfd's writes. A worker that is awake finds the result
-    /// without.
+    /// How often a worker that slept was woken by a thread of [blocking work](crate::task::spawn_blocking),
+    /// mostly because of a result: the eventfd's writes. A worker that is awake finds it without.
     #[must_use]
     pub fn wakeups(&self) -> u64 {
         self.shared.blocking.wakeups()

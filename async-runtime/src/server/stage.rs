@@ -76,7 +76,7 @@ impl Life {
                 return Poll::Ready(());
             }
             asked = true;
-            self.watching_out.lock().push(cx.waker().clone());
+            self.watch_out(cx);
             Poll::Pending
         })
         .await;
@@ -86,10 +86,18 @@ impl Life {
     pub(crate) async fn all_gone(&self) {
         poll_fn(|cx| {
             // First the waker, then the question: who leaves in between wakes us.
-            self.watching_out.lock().push(cx.waker().clone());
+            self.watch_out(cx);
             if self.clients() == 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+
+    /// Has the task of `cx` woken when the next client leaves.
+    fn watch_out(&self, cx: &Context<'_>) {
+        let mut wakers = self.watching_out.lock();
+        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            wakers.push(cx.waker().clone());
+        }
     }
 }
 
