@@ -168,7 +168,7 @@ pub fn run(cli: Cli) -> Result<u8> {
 
 fn list(selectors: &[String]) -> Result<u8> {
     for case in selector::select(cases::all(), selectors)? {
-        println!("{} {:<4} {:<55} {}", case.id, case.since.name(), case.path, case.rule);
+        println!("{} {:<5} {:<55} {}", case.id, case.since.name(), case.path, case.rule);
     }
     Ok(OK)
 }

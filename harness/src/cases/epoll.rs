@@ -2,8 +2,8 @@
 //! cost (from week 4 on).
 
 use super::support::{
-    BIG, PATIENCE, SOON, TINY, Watcher, crowd, echo_of, needs_descriptors, patient_server,
-    paused_with, served_clients, stopped_reader,
+    BIG, PATIENCE, TINY, Watcher, crowd, echo_of, needs_descriptors, patient_server, paused_with,
+    served_clients, stopped_reader, wait_for_count,
 };
 use super::watch::{OUTSIDE, leave, new_descriptors};
 use crate::case::{Case, Need, Rung};
@@ -225,9 +225,9 @@ fn entry_leaves(judge: &Judge) -> CaseResult {
             _ => client.reset()?,
         }
         watcher.wait_for_others(judge, 0, PATIENCE)?;
-        judge.wait_until(&format!("{before} entries after {way}"), SOON, || {
-            Ok(entries(judge, &process)?.len() <= before)
-        })?;
+        let expected = format!("{before} entries after {way}");
+        let watched = || Ok(entries(judge, &process)?.len());
+        wait_for_count(judge, &expected, watched, |now| now <= before)?;
     }
     Ok(())
 }

@@ -306,8 +306,7 @@ pub(super) fn crowd(
     Ok(clients)
 }
 
-/// Waits until so many descriptors are open: a thread may tell that a connection is gone while another
-/// one closes it.
+/// Waits until so many descriptors are open.
 pub(super) fn expect_descriptors(
     judge: &Judge,
     process: &Process,
@@ -315,15 +314,27 @@ pub(super) fn expect_descriptors(
     when: &str,
 ) -> CaseResult {
     let expected = format!("{count} open descriptors after {when}");
+    let open = || Ok(process.descriptors()?.len());
+    wait_for_count(judge, &expected, open, |now| now == count)
+}
+
+/// Waits for the right number of what a connection leaves behind: one thread may tell that it is gone
+/// while another one closes it.
+pub(super) fn wait_for_count(
+    judge: &Judge,
+    expected: &str,
+    mut count: impl FnMut() -> CaseResult<usize>,
+    is_right: impl Fn(usize) -> bool,
+) -> CaseResult {
     let mut last = None;
-    let waited = judge.wait_until(&expected, SOON, || {
+    let waited = judge.wait_until(expected, SOON, || {
         last = None;
-        last = Some(process.descriptors()?.len());
-        Ok(last == Some(count))
+        last = Some(count()?);
+        Ok(last.is_some_and(&is_right))
     });
     match (waited, last) {
         // The limit ran out: then the number says more.
-        (Err(_), Some(number)) => Err(judge.broken(expected, format!("{number} after {SOON:?}"))),
+        (Err(_), Some(number)) => Err(judge.broken(expected, format!("there are {number}"))),
         (waited, _) => waited,
     }
 }
