@@ -20,7 +20,7 @@ use crate::policy::Limits;
 use crate::protocol::{Decoder, Frame};
 use crate::state::{Action, ConnState, Event, Pending, lookup};
 use crate::stats::{ServerInfo, Stats};
-use crate::write_policy::WritePolicy;
+use crate::write_policy::AnyPolicy;
 use crate::write_queue::WriteQueue;
 use clocks::Linger;
 use pressure::Pressure;
@@ -127,9 +127,9 @@ pub struct Turn<E> {
     pub info: ServerInfo,
     /// Where CPU work runs.
     pub executor: E,
-    /// What a long write queue means. Asked through a table of functions: that costs a nanosecond a
-    /// request, a type parameter would stand in every signature.
-    pub write_policy: Box<dyn WritePolicy>,
+    /// What a long write queue means. Asked through a table of functions, since a type parameter would
+    /// stand in every signature.
+    pub write_policy: AnyPolicy,
     /// Shared buffers.
     pub scratch: Scratch,
 }
