@@ -59,7 +59,7 @@ pub struct Effort {
 /// twenty minutes.
 const WHOLE: Effort = Effort {
     rounds: 5,
-    timing: Timing { warmup: Duration::from_millis(150), duration: Duration::from_millis(700) },
+    timing: Timing { warmup: Duration::from_millis(100), duration: Duration::from_millis(650) },
     calls: true,
 };
 const QUICK: Effort = Effort {
