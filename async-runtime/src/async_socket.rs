@@ -266,6 +266,14 @@ impl AsyncSocket {
         }
     }
 
+    /// Takes back that a read is worth a try, unless something was announced.
+    pub(crate) fn assume_no_input(&self) {
+        let side = &self.0.handler.read;
+        if self.0.interest().is_none() {
+            side.would_block(side.seen());
+        }
+    }
+
     /// Ready if a read is worth a try.
     pub(crate) fn poll_read_ready(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.poll_side(cx, &self.0.handler.read, SocketInterest::Readable).map_ok(drop)

@@ -109,6 +109,12 @@ impl TcpStream {
         self.socket.migrate(worker_mailbox(worker).expect("there is a worker with this number"));
     }
 
+    /// Has the first [`poll_read_ready`](Self::poll_read_ready) of a new connection wait for an event. Without
+    /// this it is ready at once: nobody has asked the kernel yet, and a call may be worth a try.
+    pub fn assume_no_input(&self) {
+        self.socket.assume_no_input();
+    }
+
     /// Ready if a [`try_read`](Self::try_read) may bring something: bytes, the end of the stream, or an
     /// error. If not, the task is woken once it may. For a task that waits for more than one thing at once;
     /// like [`read`](Self::read), it may be waited for by one task at a time.

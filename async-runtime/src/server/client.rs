@@ -26,6 +26,8 @@ use tracing::{debug, warn};
 pub(crate) async fn serve(stream: TcpStream, id: ConnId, counted: Counted, server: Arc<Server>) {
     let mut client = Client::new(stream, id, counted, &server);
     drop(server);
+    // Nothing is due yet: this says when to look for the first time.
+    client.visit(Event::Deadline);
     loop {
         let event = client.next_event().await;
         match client.visit(event) {
@@ -77,6 +79,8 @@ impl Client {
         let fd = stream.as_fd().as_raw_fd();
         debug!(conn = id.0, fd, "accepted");
         let here = worker_number().expect("clients are tasks of workers");
+        // Who has said nothing yet stays in CONNECTING, as on the days before.
+        stream.assume_no_input();
         Self {
             counted,
             conn: Connection::new(id, fd, Socket::new(stream), Instant::now()),
