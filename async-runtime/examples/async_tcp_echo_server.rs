@@ -2,7 +2,8 @@
 
 use async_runtime::net::{TcpListener, TcpStream};
 use async_runtime::runtime::{Runtime, spawn};
-use async_runtime::signal;
+use async_runtime::signal::Signal;
+use signal_hook::consts::SIGINT;
 use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,9 +14,11 @@ fn main() -> io::Result<()> {
     let runtime = Runtime::new()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        // Before the line: who reads it may press Ctrl-C.
+        let mut ctrl_c = Signal::new(SIGINT)?;
         println!("listening on {}", listener.local_addr()?);
         spawn(accept(listener));
-        signal::ctrl_c().await
+        ctrl_c.recv().await
     })?;
     if let Err(still_running) = runtime.shutdown(Duration::from_secs(5)) {
         eprintln!("{} threads are still busy", still_running.0);

@@ -121,7 +121,7 @@ impl Side {
     #[must_use]
     pub(crate) fn time_out(&self) -> Option<Waker> {
         let mut state = self.state.lock();
-        state.timed_out = state.waker.is_some();
+        state.timed_out |= state.waker.is_some();
         state.waker.take()
     }
 

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 /// How long the listener is left alone after descriptors have run out, if none becomes free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// The most that are accepted in one turn, so that a flood of them does not keep the others waiting.
 const ACCEPT_BUDGET: usize = 1024;
 
 /// What a client that can't be served is told.
-const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
+pub const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
 
 /// Whether newcomers are accepted.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,7 @@ pub struct HandoffOptions {
 /// What becomes of tasks, whoever runs them.
 #[derive(Args, Clone, Debug)]
 pub struct TaskOptions {
-    /// Tasks that may wait for a worker
+    /// Tasks that may wait for a thread
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub queue_depth: u32,
 

@@ -2,11 +2,12 @@
 
 use crate::client;
 use crate::serve::Server;
-use crate::stage::{Life, Stage};
+use crate::stage::{Listening, Stage};
 use async_runtime::net::{TcpListener, TcpStream};
 use async_runtime::runtime::spawn;
 use async_runtime::time::timeout;
 use conn_core::id::ConnId;
+use reactor::event_loop::{ACCEPT_PAUSE, REFUSAL};
 use reactor::listener::BACKLOG;
 use rustix::io::Errno;
 use std::future::{Future, poll_fn};
@@ -15,62 +16,60 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 use tracing::warn;
-
-/// How long the listener is left alone after descriptors have run out, if none becomes free.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// What a client that can't be served is told.
-const REFUSAL: &[u8] = b"SERVER_ERROR too many connections\r\n";
 
 /// Accepts clients until the server drains, and then those who wait in the backlog.
 ///
 /// # Errors
 /// The listener failed, which ends the server.
 pub(crate) async fn run(mut listener: TcpListener, server: Arc<Server>) -> io::Result<()> {
-    let mut reception = Reception { server, accepted: 0, exhausted: false };
-    while let Some(accepted) = while_serving(&reception.server.life, listener.accept()).await {
+    let mut reception = Reception { server, listening: None, accepted: 0, exhausted: false };
+    while let Some(accepted) = reception.next(&mut listener).await {
         match accepted {
-            Ok((stream, _)) => reception.admit(stream),
+            Ok(stream) => reception.admit(stream),
             Err(error) => reception.pause(error).await?,
         }
     }
     // Who has connected is served, even if nobody has had the time to accept; but not those who keep
     // coming while we accept. Idle connections may have to make room for them first.
-    for _ in 0..2 {
-        match reception.empty_backlog(&listener) {
-            Ok(()) => break,
+    for _ in 0..BACKLOG {
+        match listener.try_accept() {
+            Ok((stream, _)) => reception.admit(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(_) if reception.server.life.clients() == 0 => break,
             Err(error) => reception.pause(error).await?,
         }
     }
     Ok(())
 }
 
-/// What `future` gives, or `None` once the server drains.
-async fn while_serving<T>(life: &Arc<Life>, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    let mut listening = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        listening.get_or_insert_with(|| life.listen(cx));
-        if life.stage() == Stage::Serving { Poll::Pending } else { Poll::Ready(None) }
-    })
-    .await
-}
-
 struct Reception {
     server: Arc<Server>,
+    listening: Option<Listening>,
     accepted: u64,
     /// Descriptors have run out, which has been logged.
     exhausted: bool,
 }
 
 impl Reception {
+    /// The next newcomer, or `None` once the server drains.
+    async fn next(&mut self, listener: &mut TcpListener) -> Option<io::Result<TcpStream>> {
+        let life = &self.server.life;
+        let mut accept = pin!(listener.accept());
+        poll_fn(|cx| {
+            self.listening.get_or_insert_with(|| life.listen(cx));
+            if life.stage() != Stage::Serving {
+                return Poll::Ready(None);
+            }
+            let accepted = accept.as_mut().poll(cx);
+            // Once nobody waits, it is over that descriptors had run out.
+            self.exhausted &= accepted.is_ready();
+            accepted.map(|accepted| Some(accepted.map(|(stream, _)| stream)))
+        })
+        .await
+    }
+
     fn admit(&mut self, stream: TcpStream) {
-        self.exhausted = false;
         self.accepted += 1;
         let Server { life, shards, max_connections } = &*self.server;
         let refused = life.clients() >= *max_connections;
@@ -100,18 +99,7 @@ impl Reception {
         }
         self.exhausted = true;
         // However it ends, the next thing to do is to try again.
-        let _ = timeout(PAUSE, self.server.life.departure()).await;
-        Ok(())
-    }
-
-    fn empty_backlog(&mut self, listener: &TcpListener) -> io::Result<()> {
-        for _ in 0..BACKLOG {
-            match listener.try_accept() {
-                Ok((stream, _)) => self.admit(stream),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
+        let _ = timeout(ACCEPT_PAUSE, self.server.life.departure()).await;
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use async_runtime::task::yield_now;
 use conn_core::connection::{Connection, Fate};
 use conn_core::id::{ConnId, TaskId};
 use conn_core::service::Outcome;
+use reactor::event_loop::REFUSAL;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -56,8 +57,8 @@ enum Event {
     Unwatchable(io::Error),
 }
 
-/// A connection and what is awaited for it. Dropped from top to bottom: it is not counted any more when its
-/// peer sees the end, and its descriptor is free when its departure is noted.
+/// A connection and what is awaited for it. Dropped from top to bottom, also after a panic: who sees the
+/// descriptor closed does not find it counted, and it is free when the departure is noted.
 struct Client {
     counted: Counted,
     conn: Connection<Socket>,
@@ -69,9 +70,11 @@ struct Client {
     stage: Stage,
     errand: Option<Errand>,
     again: bool,
-    /// Until when the socket's time-out is set. Only an earlier deadline sets it anew: most of the time, a
+    /// When the socket's time-out comes next. Only an earlier deadline sets it anew: most of the time, a
     /// request touches no timer.
     look_at: Option<Instant>,
+    /// Whether the socket has a time-out, which comes again and again.
+    has_timeout: bool,
 }
 
 impl Client {
@@ -92,6 +95,7 @@ impl Client {
             errand: None,
             again: false,
             look_at: None,
+            has_timeout: false,
         }
     }
 
@@ -161,7 +165,9 @@ impl Client {
                 Event::Again => conn.resume(turn),
                 Event::Deadline => conn.check_deadlines(turn),
                 Event::Unwatchable(error) => {
-                    warn!(conn = conn.id().0, fd = conn.fd(), %error, "cannot be watched");
+                    warn!(conn = conn.id().0, fd = conn.fd(), %error, "refused: cannot be watched");
+                    turn.stats.rejected_connections += 1;
+                    let _ = conn.stream().try_write(REFUSAL);
                     conn.abandon(turn)
                 }
             };
@@ -182,10 +188,11 @@ impl Client {
         if set.is_some_and(|set| deadline.is_none_or(|deadline| set <= deadline)) {
             return;
         }
-        if deadline.is_some() || self.look_at.is_some() {
+        if deadline.is_some() || self.has_timeout {
             let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
             self.conn.stream().set_timeout(timeout);
             self.look_at = deadline;
+            self.has_timeout = deadline.is_some();
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Each worker counts for itself, without a lock, during a visit, and publishes at its end. A client may
 //! have its reply a moment before that, and another one may ask another worker for `stats`: so whoever asks
-//! waits until visits that are under way have ended. Two who ask at the same time do not wait for each
-//! other, since each has published what it knows before it asks.
+//! waits until visits that are under way have ended, and for none that begins after that. Two who ask at
+//! the same time do not wait for each other, since each has published what it knows before it asks.
 
 use conn_core::stats::Stats;
 use parking_lot::{Condvar, Mutex};
@@ -21,6 +21,8 @@ struct Published {
     stats: Stats,
     /// A visit is under way, and may have changed more.
     visiting: bool,
+    /// How often this was published.
+    times: u64,
 }
 
 /// The counters of all workers, from one worker's point of view.
@@ -48,6 +50,7 @@ impl Figures {
         let mut published = slot.published.lock();
         published.stats.clone_from(stats);
         published.visiting = false;
+        published.times += 1;
         drop(published);
         slot.settled.notify_all();
     }
@@ -59,7 +62,9 @@ impl Figures {
         for (number, slot) in self.slots.iter().enumerate() {
             if number != self.own {
                 let mut published = slot.published.lock();
-                slot.settled.wait_while(&mut published, |published| published.visiting);
+                let seen = published.times;
+                let under_way = |now: &mut Published| now.visiting && now.times == seen;
+                slot.settled.wait_while(&mut published, under_way);
                 sum.add(&published.stats);
             }
         }

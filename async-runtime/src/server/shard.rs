@@ -69,7 +69,9 @@ impl Drop for Settle<'_> {
         if thread::panicking() {
             // The visit had borrowed the buffers. Its connection is closed, with all that was queued.
             self.turn.scratch = Scratch::default();
-            self.turn.stats.bytes_queued -= self.queued_before;
+            // A visit of two parts may have settled the first of them.
+            let queued = &mut self.turn.stats.bytes_queued;
+            *queued = queued.saturating_sub(self.queued_before);
             drop(mem::take(&mut self.turn.executor.errand));
         }
         self.turn.executor.figures.publish(&self.turn.stats);
