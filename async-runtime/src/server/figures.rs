@@ -119,6 +119,28 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_does_not_wait_for_visits_that_begin_later() {
+        let (first, second) = two();
+        let (told, sum) = channel();
+        first.begin();
+        let asks = thread::spawn(move || {
+            second.begin();
+            second.sum(&Stats::default());
+            told.send(()).unwrap();
+        });
+        // One visit after the other, with no time in between.
+        let visits = (0..1_000).take_while(|_| {
+            let waits = sum.recv_timeout(Duration::from_millis(5)).is_err();
+            first.slots[0].published.lock().times += 1;
+            first.slots[0].settled.notify_all();
+            waits
+        });
+        assert!(visits.count() < 1_000, "it still waits");
+        first.publish(&Stats::default());
+        asks.join().unwrap();
+    }
+
+    #[test]
     fn two_who_ask_at_the_same_time_do_not_wait_for_each_other() {
         let (first, second) = two();
         let ask = |figures: Figures| {
