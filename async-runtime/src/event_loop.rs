@@ -103,10 +103,25 @@ impl EventLoop {
         self.poll.registry().reregister(&mut SourceFd(&fd), Token(token), interest.into())
     }
 
-    /// Stops watching a socket. The caller drops what is returned: it may be the last owner, and this
-    /// loop should not be in use then.
+    /// Stops watching a socket, for another worker to do so.
     #[must_use]
     pub(crate) fn deregister(
+        &mut self,
+        socket: &Arc<AsyncSocketState>,
+    ) -> Option<Arc<AsyncSocketState>> {
+        let socket = self.forget(socket)?;
+        let fd = socket.as_fd().as_raw_fd();
+        // epoll_ctl(2) names no failure for a descriptor that is watched, and there would be no remedy.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        Some(socket)
+    }
+
+    /// Forgets a socket that nobody will use any more. The kernel forgets it when its descriptor is closed
+    /// (epoll(7)), so that a call is saved; should an event come before that, it finds nobody, or somebody
+    /// else tries in vain. The caller drops what is returned: it may be the last owner, and this loop should
+    /// not be in use then.
+    #[must_use]
+    pub(crate) fn forget(
         &mut self,
         socket: &Arc<AsyncSocketState>,
     ) -> Option<Arc<AsyncSocketState>> {
@@ -115,9 +130,6 @@ impl EventLoop {
         if let Some(key) = watched.timeout {
             self.timeouts.cancel(key);
         }
-        let fd = socket.as_fd().as_raw_fd();
-        // epoll_ctl(2) names no failure for a descriptor that is watched, and there would be no remedy.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
         Some(watched.state)
     }
 

@@ -48,7 +48,7 @@ pub(crate) fn apply(
         }
         CloseSocket(socket) => {
             // Not `drop(…)` in one line: the loop would still be borrowed.
-            let closed = event_loop.borrow_mut().deregister(&socket);
+            let closed = event_loop.borrow_mut().forget(&socket);
             drop(closed);
         }
         SetSocketTimeout(socket) | CancelSocketTimeout(socket) => {

@@ -94,6 +94,14 @@ impl EventLoop {
         self.socket.take()
     }
 
+    /// Its descriptor is about to be closed, and the kernel forgets it then.
+    pub(crate) fn forget(
+        &mut self,
+        socket: &Arc<AsyncSocketState>,
+    ) -> Option<Arc<AsyncSocketState>> {
+        self.deregister(socket)
+    }
+
     pub(crate) fn set_timeout(&mut self, _socket: &Arc<AsyncSocketState>, _now: Duration) {}
 
     pub(crate) fn watches(&self, socket: &Arc<AsyncSocketState>) -> bool {
