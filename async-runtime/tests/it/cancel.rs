@@ -178,6 +178,29 @@ fn a_sleep_that_goes_to_another_worker_rings_there() {
 }
 
 #[test]
+fn a_sleep_that_goes_to_another_worker_leaves_nothing_behind() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    runtime.block_on(async {
+        let begun = runtime.spawn_on(0, async {
+            let mut sleep = sleep(Duration::from_secs(3600));
+            let (poll, wakes) = poll_once(&mut sleep);
+            assert!(poll.is_pending());
+            (sleep, wakes)
+        });
+        let (mut sleep, wakes) = begun.await.unwrap();
+        assert_eq!(Arc::strong_count(&wakes), 2);
+        let moved = runtime.spawn_on(1, async move {
+            assert!(futures_lite::future::poll_once(&mut sleep).await.is_none());
+            sleep
+        });
+        let _sleep = moved.await.unwrap();
+        // Whatever the first worker was told before, it has done when it is through with this.
+        runtime.spawn_on(0, async {}).await.unwrap();
+        assert_eq!((wakes.count(), Arc::strong_count(&wakes)), (0, 1));
+    });
+}
+
+#[test]
 fn a_task_that_is_cancelled_drops_what_it_holds() {
     with_workers(2, async {
         let held = Arc::new(());
