@@ -16,12 +16,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 /// How finely socket time-outs are told apart; a sleeping task has a wheel with finer ticks.
-const TIMEOUT_TICK_MS: u64 = 125;
+const TIMEOUT_TICK_MS: u64 = 250;
 
-/// Time-outs that are further away than `FAR` share every fourth tick, so that any number of idle
+/// Time-outs that are further away than `FAR` share every second tick, so that any number of idle
 /// connections wakes the worker at most twice a second.
 const FAR: Duration = Duration::from_secs(1);
-const FAR_TICK: Duration = Duration::from_millis(4 * TIMEOUT_TICK_MS);
+const FAR_TICK: Duration = Duration::from_millis(2 * TIMEOUT_TICK_MS);
 
 #[derive(Debug)]
 pub(crate) struct EventLoop {

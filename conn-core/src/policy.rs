@@ -15,8 +15,9 @@ pub const LINGER_BYTES: u64 = 1 << 20;
 /// served. A single task is never cut short: a day that needs that hands it to a worker.
 pub const TASK_SLICE: Duration = Duration::from_millis(10);
 
-/// How often a connection whose replies wait is asked what its peer has acknowledged.
-pub const STALL_CHECK: Duration = Duration::from_millis(250);
+/// How often it is asked what a peer has acknowledged that has not taken all of its replies yet. Its idle
+/// clock begins when that is noticed, so that the time-out comes so much later.
+pub const STALL_CHECK: Duration = Duration::from_millis(125);
 
 /// The limits and time-outs of one server.
 #[derive(Clone, Debug)]
