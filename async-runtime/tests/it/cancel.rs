@@ -191,9 +191,9 @@ fn a_sleep_that_goes_to_another_worker_leaves_nothing_behind() {
         assert_eq!(Arc::strong_count(&wakes), 2);
         let moved = runtime.spawn_on(1, async move {
             assert!(futures_lite::future::poll_once(&mut sleep).await.is_none());
-            sleep
+            Some(sleep)
         });
-        let _sleep = moved.await.unwrap();
+        let _goes_on = moved.await.unwrap();
         // Whatever the first worker was told before, it has done when it is through with this.
         runtime.spawn_on(0, async {}).await.unwrap();
         assert_eq!((wakes.count(), Arc::strong_count(&wakes)), (0, 1));
