@@ -7,9 +7,10 @@
 use crate::current;
 use crate::mailbox::Mailbox;
 use crate::message::{SocketInterest, WorkerMessage};
-use crate::side::{Seen, Side};
+use crate::side::{Seen, Side, wake_all};
 use crate::sync::Mutex;
 use rustix::io::Errno;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub(crate) struct AsyncSocketState {
 #[derive(Debug)]
 struct Place {
     home: Option<Arc<Mailbox<WorkerMessage>>>,
+    /// The home has not read yet that it is one: the registration is in its mailbox.
+    arriving: bool,
     interest: Option<SocketInterest>,
 }
 
@@ -104,8 +107,14 @@ impl AsyncSocketState {
     /// Sends `message`, which is about this socket, to its home, wherever that is by now.
     pub(crate) fn send(&self, mut message: WorkerMessage) {
         loop {
-            let Some(home) = self.place.lock().home.clone() else { return };
-            message = match current::apply_or_push(&home, message) {
+            let place = self.place.lock();
+            let arriving = place.arriving;
+            let Some(home) = place.home.clone() else { return };
+            drop(place);
+            // Also on the home's own thread nothing may overtake the registration.
+            let sent =
+                if arriving { home.push(message) } else { current::apply_or_push(&home, message) };
+            message = match sent {
                 Ok(()) => return,
                 Err(message) => message,
             };
@@ -127,17 +136,23 @@ impl AsyncSocketState {
     ) -> Result<(), WorkerMessage> {
         let mut place = self.place.lock();
         to.push(WorkerMessage::RegisterSocket(Arc::clone(self)))?;
+        place.arriving = true;
         let left = place.home.replace(Arc::clone(to));
         drop(place);
         drop(left);
         Ok(())
     }
 
+    /// The home has read that it is one.
+    pub(crate) fn arrived(&self) {
+        self.place.lock().arriving = false;
+    }
+
     /// Tells whoever waits, now or later, that nothing will come.
     pub(crate) fn fail(&self, errno: Errno) {
         let mut woken = Vec::new();
         self.handler.on_failure(errno, &mut woken);
-        woken.into_iter().for_each(Waker::wake);
+        wake_all(woken);
     }
 
     /// Makes sure that the home watches for `direction`; without a home, this thread's worker becomes it.
@@ -192,7 +207,7 @@ impl AsyncSocket {
                 write: Side::new(connected),
                 hang_up: Side::new(false),
             },
-            place: Mutex::new(Place { home: None, interest: None }),
+            place: Mutex::new(Place { home: None, arriving: false, interest: None }),
             token: AtomicUsize::new(usize::MAX),
             timeout_ms: AtomicU64::new(0),
             active_ms: AtomicU64::new(0),
@@ -333,6 +348,21 @@ impl AsyncSocket {
         }
     }
 
+    /// Waits until `call` brings something. Dropped before that, it takes its waker along.
+    pub(crate) async fn read_with<T>(
+        &self,
+        mut call: impl FnMut(BorrowedFd<'_>) -> Result<Progress<T>, Errno>,
+    ) -> io::Result<T> {
+        struct Forget<'a>(&'a AsyncSocket);
+        impl Drop for Forget<'_> {
+            fn drop(&mut self) {
+                self.0.forget_reader();
+            }
+        }
+        let _forget = Forget(self);
+        poll_fn(|cx| self.poll_read(cx, &mut call)).await
+    }
+
     /// The future that waited to read is gone.
     pub(crate) fn forget_reader(&self) {
         self.0.handler.read.forget();
@@ -354,6 +384,11 @@ impl AsyncSocket {
             Some(_) => WorkerMessage::SetSocketTimeout(socket),
             None => WorkerMessage::CancelSocketTimeout(socket),
         });
+    }
+
+    /// Whether `worker` watches it, or will as soon as it has read its mail.
+    pub(crate) fn is_at_home(&self, worker: &Arc<Mailbox<WorkerMessage>>) -> bool {
+        self.0.is_at_home(worker)
     }
 
     /// Has another worker watch it. One that nobody watches yet gets its home where a future first waits.

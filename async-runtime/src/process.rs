@@ -4,7 +4,6 @@
 use crate::async_socket::{AsyncSocket, Progress};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::future::poll_fn;
 use std::io;
 use std::process::{Command, ExitStatus};
 
@@ -45,14 +44,13 @@ impl Child {
     /// The runtime has ended.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.child.stdin.take());
-        poll_fn(|cx| {
-            self.pidfd.poll_read(cx, |_| match self.child.try_wait() {
-                Ok(Some(status)) => Ok(Progress::Full(status)),
-                Ok(None) => Err(Errno::AGAIN),
-                Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
-            })
-        })
-        .await
+        let child = &mut self.child;
+        let ended = self.pidfd.read_with(|_| match child.try_wait() {
+            Ok(Some(status)) => Ok(Progress::Full(status)),
+            Ok(None) => Err(Errno::AGAIN),
+            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        });
+        ended.await
     }
 
     /// Ends it with SIGKILL. It still has to be [waited](Self::wait) for.

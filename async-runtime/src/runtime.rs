@@ -7,6 +7,7 @@ use crate::current::{self, NO_RUNTIME};
 use crate::event_loop::EventLoop;
 use crate::mailbox::Mailbox;
 use crate::message::WorkerMessage;
+use crate::sync::Mutex;
 use crate::task::{JoinHandle, spawn_on};
 use crate::worker::{Root, Worker, WorkerHandle};
 use std::fmt;
@@ -86,6 +87,7 @@ impl Builder {
     /// Descriptors, memory or threads have run out; what was started has been stopped.
     pub fn build(self) -> io::Result<Runtime> {
         let crew = Arc::new(Crew::default());
+        let first_guest = Mutex::new(Some(new_worker(self.io_budget)?));
         let parts: Vec<_> =
             (0..self.workers).map(|_| new_worker(self.io_budget)).collect::<io::Result<_>>()?;
         let runtime = Runtime {
@@ -96,6 +98,7 @@ impl Builder {
                 io_budget: self.io_budget,
                 task_budget: self.task_budget,
             }),
+            first_guest,
             crew,
         };
         for (number, (handle, event_loop)) in parts.into_iter().enumerate() {
@@ -115,7 +118,9 @@ impl Builder {
 }
 
 /// The two halves of a new worker: what others know of it, and what is its own.
-pub(crate) fn new_worker(io_budget: usize) -> io::Result<(Arc<WorkerHandle>, Box<EventLoop>)> {
+type WorkerParts = (Arc<WorkerHandle>, Box<EventLoop>);
+
+pub(crate) fn new_worker(io_budget: usize) -> io::Result<WorkerParts> {
     let (event_loop, doorbell) = EventLoop::new(io_budget)?;
     let mailbox = Arc::new(Mailbox::new(doorbell));
     Ok((Arc::new(WorkerHandle::new(mailbox)), event_loop))
@@ -160,6 +165,8 @@ impl Shared {
 /// Runs futures. Dropping it ends all its tasks as soon as they give way, and does not wait.
 pub struct Runtime {
     shared: Arc<Shared>,
+    /// For the first `block_on`, which most programs have only one of: it can't fail.
+    first_guest: Mutex<Option<WorkerParts>>,
     crew: Arc<Crew>,
 }
 
@@ -195,10 +202,14 @@ impl Runtime {
     /// future are handed to the other workers.
     ///
     /// # Panics
-    /// This thread runs a future already, or there are no descriptors for an event loop. If the future
-    /// panics, so does this.
+    /// This thread runs a future already. If the future panics, so does this.
+    ///
+    /// The event loop of the first call is made by [`Builder::build`]; a later one, or one beside it, needs
+    /// two descriptors and panics if there are none.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let (handle, event_loop) = new_worker(self.shared.io_budget)
+        let first = self.first_guest.lock().take();
+        let (handle, event_loop) = first
+            .map_or_else(|| new_worker(self.shared.io_budget), Ok)
             .unwrap_or_else(|error| panic!("cannot make an event loop: {error}"));
         let root = Arc::new(Root::new(Arc::clone(&handle)));
         let shared = Arc::clone(&self.shared);
@@ -360,6 +371,14 @@ pub fn worker_number() -> Option<usize> {
         workers.position(|other| Arc::ptr_eq(other, &worker.handle))
     })
     .flatten()
+}
+
+/// The number of the worker with such a mailbox.
+pub(crate) fn worker_with(
+    mut such: impl FnMut(&Arc<Mailbox<WorkerMessage>>) -> bool,
+) -> Option<usize> {
+    let shared = current::with(|worker| Arc::clone(&worker.runtime)).expect(NO_RUNTIME);
+    shared.workers.iter().position(|worker| such(&worker.mailbox))
 }
 
 /// The mailbox of the worker with this number.

@@ -11,6 +11,7 @@
 
 use crate::sync::Mutex;
 use rustix::io::Errno;
+use std::panic::{self, AssertUnwindSafe};
 use std::task::{Context, Poll, Waker};
 use std::{io, mem};
 
@@ -32,6 +33,14 @@ struct State {
     /// Why nobody should ever wait here again.
     failed: Option<Errno>,
     waker: Option<Waker>,
+}
+
+/// Calls all wakers. A waker may be code of others: one that panics, which the panic hook tells, keeps
+/// neither the rest from being woken nor the worker from going on.
+pub(crate) fn wake_all(woken: impl IntoIterator<Item = Waker>) {
+    for waker in woken {
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
 }
 
 /// As of which event the side was ready.

@@ -7,7 +7,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::SigId;
 use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
-use std::future::poll_fn;
 use std::io;
 
 /// Waits for Ctrl-C in the terminal, which is SIGINT.
@@ -54,15 +53,13 @@ impl Signal {
     /// The runtime has ended.
     pub async fn recv(&mut self) -> io::Result<()> {
         let mut bytes = [0; 64];
-        poll_fn(|cx| {
-            self.pipe.poll_read(cx, |fd| {
-                read(fd, &mut bytes)?;
-                // The rest of many is thrown away along with the first.
-                while matches!(read(fd, &mut bytes), Ok(1..) | Err(Errno::INTR)) {}
-                Ok(Progress::Full(()))
-            })
-        })
-        .await
+        let came = self.pipe.read_with(|fd| {
+            read(fd, &mut bytes)?;
+            // The rest of many is thrown away along with the first.
+            while matches!(read(fd, &mut bytes), Ok(1..) | Err(Errno::INTR)) {}
+            Ok(Progress::Full(()))
+        });
+        came.await
     }
 }
 

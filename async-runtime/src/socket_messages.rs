@@ -38,6 +38,7 @@ pub(crate) fn apply(
     }
     match message {
         RegisterSocket(socket) => {
+            socket.arrived();
             let registered = event_loop.borrow_mut().register(Arc::clone(&socket), now);
             fail_unless(registered, &socket);
         }

@@ -103,9 +103,14 @@ impl Drop for Membership {
 }
 
 /// Waits for a task's result. Dropping it does not end the task.
+///
+/// It may be awaited on any executor, but by a waker that does not panic: async-task calls it at the end
+/// of the task, and ends the process if it does.
 pub struct JoinHandle<T> {
     /// Present until this is dropped.
     task: Option<FallibleTask<T>>,
+    /// Whether the task has a waker of ours.
+    waits: bool,
 }
 
 /// Why a task has no result.
@@ -126,7 +131,7 @@ pub struct Panic {
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(task: Task<T>) -> Self {
-        Self { task: Some(task.fallible()) }
+        Self { task: Some(task.fallible()), waits: false }
     }
 
     /// Drops the task's future as soon as it is not running, and waits until that has happened. A result
@@ -155,15 +160,21 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(task) = &mut self.task else { return Poll::Ready(Err(JoinError::Cancelled)) };
         // async-task lets a task's panic go on in whoever asks for the result.
-        match panic::catch_unwind(AssertUnwindSafe(|| Pin::new(task).poll(cx))) {
+        let poll = match panic::catch_unwind(AssertUnwindSafe(|| Pin::new(task).poll(cx))) {
             Ok(poll) => poll.map(|result| result.ok_or(JoinError::Cancelled)),
             Err(payload) => Poll::Ready(Err(JoinError::Panicked(Panic::new(payload)))),
-        }
+        };
+        self.waits = poll.is_pending();
+        poll
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
+        if self.waits {
+            // async-task keeps the latest waker until the task ends: one that does nothing takes our place.
+            let _ = Pin::new(&mut *self).poll(&mut Context::from_waker(Waker::noop()));
+        }
         if let Some(task) = self.task.take() {
             task.detach();
         }

@@ -5,8 +5,10 @@ use crate::current::{self, NO_RUNTIME};
 use crate::mailbox::Mailbox;
 use crate::message::WorkerMessage;
 use crate::timer_wheel::TimerKey;
+use crate::worker::Worker;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,10 +19,13 @@ use std::time::Duration;
 /// The time runs from this call on. On a thread that has no runtime, and so no clock, it runs from the
 /// first poll.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { duration, deadline: now().map(|now| now.saturating_add(duration)), timer: None }
+    // Whatever the clock says, no time at all is over.
+    let now = if duration.is_zero() { Some(Duration::ZERO) } else { now() };
+    Sleep { duration, deadline: now.map(|now| now.saturating_add(duration)), timer: None }
 }
 
-/// The time since the runtime's start.
+/// What the runtime's clock says. It is read each time: a task that has computed for a while sleeps from
+/// now on, and not from the beginning of its worker's turn.
 fn now() -> Option<Duration> {
     current::with(|worker| worker.runtime.clock.now())
 }
@@ -36,19 +41,43 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    /// Whether the timer is on the wheel of this thread's worker and has not expired.
-    fn waits_here(&self, cx: &Context<'_>) -> bool {
-        let Some((worker, key)) = &self.timer else { return false };
-        current::with(|current| {
-            Arc::ptr_eq(worker, &current.handle.mailbox) && current.renew_timer(*key, cx.waker())
-        })
-        .unwrap_or(false)
+    fn poll_on(&mut self, worker: &Worker, cx: &Context<'_>) -> Poll<()> {
+        if let Some((home, key)) = &self.timer {
+            if !Arc::ptr_eq(home, &worker.handle.mailbox) {
+                // Its task is with another worker now, and so will the timer be.
+                self.cancel();
+            } else if worker.renew_timer(*key, cx.waker()) {
+                return Poll::Pending;
+            } else {
+                self.timer = None;
+                return Poll::Ready(());
+            }
+        }
+        let duration = self.duration;
+        let deadline = *self
+            .deadline
+            .get_or_insert_with(|| worker.runtime.clock.now().saturating_add(duration));
+        // The turn's time is good enough: a deadline that has passed since is due at the turn's end.
+        if deadline <= worker.turn_time() {
+            return Poll::Ready(());
+        }
+        let key = worker.start_timer(deadline, cx.waker().clone());
+        self.timer = Some((Arc::clone(&worker.handle.mailbox), key));
+        Poll::Pending
     }
 
     fn cancel(&mut self) {
-        if let Some((worker, key)) = self.timer.take() {
+        let Some((home, key)) = self.timer.take() else { return };
+        let cancelled_here = current::with(|worker| {
+            let is_here = Arc::ptr_eq(&home, &worker.handle.mailbox);
+            if is_here {
+                worker.cancel_timer(key);
+            }
+            is_here
+        });
+        if cancelled_here != Some(true) {
             // A worker that has ended has no timers.
-            let _ = current::apply_or_push(&worker, WorkerMessage::CancelTimer(key));
+            let _ = home.push(WorkerMessage::CancelTimer(key));
         }
     }
 }
@@ -57,21 +86,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waits_here(cx) {
-            return Poll::Pending;
-        }
-        // It has not begun, or it has expired, or its task is with another worker now.
-        self.cancel();
-        let now = now().expect(NO_RUNTIME);
-        let duration = self.duration;
-        let deadline = *self.deadline.get_or_insert_with(|| now.saturating_add(duration));
-        if now < deadline {
-            self.timer = current::with(|worker| {
-                let key = worker.start_timer(deadline, cx.waker().clone());
-                (Arc::clone(&worker.handle.mailbox), key)
-            });
-        }
-        if self.timer.is_some() { Poll::Pending } else { Poll::Ready(()) }
+        current::with(|worker| self.poll_on(worker, cx)).expect(NO_RUNTIME)
     }
 }
 
@@ -92,6 +107,12 @@ impl fmt::Display for Elapsed {
 }
 
 impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::new(io::ErrorKind::TimedOut, elapsed)
+    }
+}
 
 /// Runs `future` for at most `duration`. After that it is dropped, which cancels what it waited for.
 ///

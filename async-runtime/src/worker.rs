@@ -10,6 +10,7 @@ use crate::event_loop::EventLoop;
 use crate::mailbox::Mailbox;
 use crate::message::WorkerMessage;
 use crate::runtime::Shared;
+use crate::side::wake_all;
 use crate::socket_messages;
 use crate::timer_wheel::{TimerKey, TimerWheel};
 use async_task::Runnable;
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
@@ -117,7 +119,11 @@ impl Worker {
     fn read_mail(&self) {
         let mut mail = self.mail.take();
         self.handle.mailbox.take_all(&mut mail);
-        mail.drain(..).for_each(|message| self.apply(message));
+        for message in mail.drain(..) {
+            // What is dropped along with a timer or a socket may be code of others, a waker: if it panics,
+            // which the panic hook tells, the worker goes on.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| self.apply(message)));
+        }
         self.mail.replace(mail);
     }
 
@@ -161,7 +167,7 @@ impl Worker {
         self.event_loop.borrow_mut().expire_timeouts(now, &mut woken);
         woken.append(&mut self.yielded.borrow_mut());
         // Only now, with nothing in use: a waker runs code of others.
-        woken.drain(..).for_each(Waker::wake);
+        wake_all(woken.drain(..));
         self.woken.replace(woken);
         polled
     }

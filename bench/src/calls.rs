@@ -1,11 +1,11 @@
 //! How many system calls a server makes, by strace(1).
 
-use crate::interrupt;
+use crate::interrupt::Guarded;
 use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Until strace has all threads of the server in hand.
@@ -14,8 +14,7 @@ const ATTACH: Duration = Duration::from_secs(10);
 /// strace, counting the calls of a server that runs.
 #[derive(Debug)]
 pub struct Tracer {
-    strace: Child,
-    reaped: bool,
+    strace: Guarded,
 }
 
 impl Tracer {
@@ -32,12 +31,12 @@ impl Tracer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let strace = interrupt::spawn(&mut command)
-            .context("strace can't be started (apt install strace)")?;
-        let mut tracer = Self { strace, reaped: false };
+        let strace =
+            Guarded::spawn(&mut command).context("strace can't be started (apt install strace)")?;
+        let mut tracer = Self { strace };
         let deadline = Instant::now() + ATTACH;
         while !all_traced(pid)? {
-            if interrupt::has_ended(&tracer.strace)? || Instant::now() >= deadline {
+            if tracer.strace.ends_within(Duration::ZERO)? || Instant::now() >= deadline {
                 bail!("strace may not look at the server: {}", tracer.text()?);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -56,23 +55,13 @@ impl Tracer {
 
     /// Has strace let go and say what it has counted.
     fn text(&mut self) -> Result<String> {
-        let _ = kill_process(Pid::from_child(&self.strace), Signal::INT);
+        let _ = kill_process(self.strace.pid(), Signal::INT);
         let mut text = String::new();
-        if let Some(mut stderr) = self.strace.stderr.take() {
+        if let Some(mut stderr) = self.strace.take_stderr() {
             std::io::Read::read_to_string(&mut stderr, &mut text)?;
         }
-        self.reaped = true;
-        interrupt::reap(&mut self.strace)?;
+        self.strace.reap()?;
         Ok(text)
-    }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        if !self.reaped {
-            let _ = self.strace.kill();
-            let _ = interrupt::reap(&mut self.strace);
-        }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Contender {
     pub source: Source,
     /// The program.
     pub program: &'static str,
-    /// What the program is given in front of the port.
+    /// What sets it apart from others of the same program.
     pub arguments: &'static [&'static str],
 }
 
@@ -56,6 +56,13 @@ pub const CONTENDERS: &[Contender] = &[
     rung("day4-poll", "poll"),
     rung("w04-epoll", "epoll"),
     rung("w05-handoff", "epoll, and workers for what uses a CPU"),
+    rung("async-runtime", "tasks on epoll, a thread per core"),
+    Contender {
+        program: "async-runtime",
+        source: Source::Package("async-runtime"),
+        arguments: &["--workers", "1"],
+        ..rung("async-runtime-1", "tasks on epoll, one thread")
+    },
     peer("peer-tokio", "tokio, everything but blocking tasks on one thread"),
     Contender {
         program: "peer-tokio",
@@ -89,6 +96,14 @@ impl Contender {
     #[must_use]
     pub fn number(&self) -> usize {
         CONTENDERS.iter().position(|other| other == self).unwrap_or_default()
+    }
+
+    /// What the program is given: its arguments, these, and the port, which is 0 so that the kernel
+    /// picks one.
+    #[must_use]
+    pub fn command_line(&self, more: &[String]) -> Vec<String> {
+        let own = self.arguments.iter().map(|&argument| argument.to_owned());
+        own.chain(more.iter().cloned()).chain(["0".to_owned()]).collect()
     }
 }
 

@@ -1,20 +1,24 @@
 //! What was measured, kept beside the pictures so that they can be drawn again.
 
+mod round;
+
+pub use round::{PERCENTILES, Round};
+
 use crate::contenders::{self, Role};
 use crate::cores::Cores;
 use crate::machine::Machine;
-use crate::scenarios::{self, Job, Metric};
+use crate::scenario::{Job, Metric};
+use crate::scenarios;
 use crate::statistics::Spread;
+use crate::tasks::{self, Operation};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 
 /// The file's name in its folder.
 const FILE: &str = "data.json";
-
-/// The percentiles of latency that are kept.
-pub const PERCENTILES: [f64; 10] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0];
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +29,10 @@ pub struct Data {
     pub settings: Settings,
     /// What came of it, scenario by scenario.
     pub entries: Vec<Entry>,
+    /// What timers and tasks cost.
+    pub operations: Vec<Operation>,
+    /// What was measured again after the whole run, and the commit.
+    pub again: BTreeMap<String, String>,
 }
 
 /// How it was measured.
@@ -85,64 +93,6 @@ pub enum Calls {
     Unknown(String),
 }
 
-/// One round. Times are in nanoseconds, sizes in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Round {
-    /// Requests answered.
-    pub requests: u64,
-    /// In so much time.
-    pub time: u64,
-    /// CPU time of the server in that time, all threads.
-    pub server_cpu: u64,
-    /// CPU time of the load generator in that time.
-    pub load_cpu: u64,
-    /// Resident memory of the server before the first connection.
-    pub resident_before: u64,
-    /// And at the end, with all connections open.
-    pub resident: u64,
-    /// Of this what is heap and stacks, before the first connection.
-    pub anonymous_before: u64,
-    /// And at the end, with all connections open.
-    pub anonymous: u64,
-    /// The most that was ever resident.
-    pub peak: u64,
-    /// CPU time that the burners were given, for each second: at most one core's.
-    pub burned: Option<u64>,
-    /// Latency at each of [`PERCENTILES`].
-    pub latency: Vec<u64>,
-}
-
-impl Round {
-    /// Requests answered in a second.
-    #[must_use]
-    pub fn throughput(&self) -> f64 {
-        self.requests as f64 / seconds(self.time)
-    }
-
-    /// CPU time of the server for a request, in seconds.
-    #[must_use]
-    pub fn cpu(&self) -> f64 {
-        seconds(self.server_cpu) / self.requests as f64
-    }
-
-    /// Share of its core that the load generator used: near 1 it is the bottleneck itself.
-    #[must_use]
-    pub fn load_share(&self) -> f64 {
-        self.load_cpu as f64 / self.time as f64
-    }
-
-    /// Latency at one of [`PERCENTILES`], in seconds.
-    #[must_use]
-    pub fn latency(&self, percent: f64) -> f64 {
-        let place = PERCENTILES.iter().position(|&known| known == percent);
-        place.and_then(|place| self.latency.get(place)).map_or(f64::NAN, |&time| seconds(time))
-    }
-}
-
-fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
-}
-
 impl Entry {
     /// An entry for this job.
     #[must_use]
@@ -179,7 +129,19 @@ impl Entry {
             Metric::P99 => self.values(|round| round.latency(99.0)),
             Metric::P50 => self.values(|round| round.latency(50.0)),
             Metric::Cpu => self.values(Round::cpu),
+            Metric::Rest => self.values(Round::server_share),
             Metric::Memory => self.per_connection(|round| (round.resident_before, round.resident)),
+        }
+    }
+
+    /// System calls of the server for a request, if they were counted.
+    #[must_use]
+    pub fn calls_per_request(&self) -> Option<f64> {
+        match &self.outcome {
+            Outcome::Measured { calls: Some(Calls::Counted { calls, requests }), .. } => {
+                Some(*calls as f64 / *requests as f64)
+            }
+            _ => None,
         }
     }
 
@@ -282,17 +244,39 @@ impl Data {
         fs::write(&path, self.json()?).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// Puts what was measured in a part of a run in the place of what this has of it. A scenario is
+    /// replaced whole: ratios count within one run only.
+    pub fn replace(&mut self, part: Self) {
+        let again = |name: &str| part.entries.iter().any(|entry| entry.scenario == name);
+        self.entries.retain(|entry| !again(&entry.scenario));
+        let mut measured: BTreeSet<String> =
+            part.entries.iter().map(|entry| entry.scenario.clone()).collect();
+        self.entries.extend(part.entries);
+        if !part.operations.is_empty() {
+            measured.insert(tasks::NAME.to_owned());
+            self.operations = part.operations;
+        }
+        let commit = part.machine.commit;
+        self.again.extend(measured.into_iter().map(|name| (name, commit.clone())));
+    }
+
     /// As JSON with a line for each entry.
     fn json(&self) -> serde_json::Result<String> {
-        let entries: Result<Vec<String>, _> =
-            self.entries.iter().map(serde_json::to_string).collect();
         Ok(format!(
-            "{{\n\"machine\": {},\n\"settings\": {},\n\"entries\": [\n{}\n]\n}}\n",
+            "{{\n\"machine\": {},\n\"settings\": {},\n\"again\": {},\n\"entries\": [\n{}\n],\n\
+             \"operations\": [\n{}\n]\n}}\n",
             serde_json::to_string(&self.machine)?,
             serde_json::to_string(&self.settings)?,
-            entries?.join(",\n"),
+            serde_json::to_string(&self.again)?,
+            lines(&self.entries)?,
+            lines(&self.operations)?,
         ))
     }
+}
+
+fn lines(values: &[impl Serialize]) -> serde_json::Result<String> {
+    let lines: Result<Vec<String>, _> = values.iter().map(serde_json::to_string).collect();
+    Ok(lines?.join(",\n"))
 }
 
 fn role(entry: &Entry) -> Option<Role> {
@@ -319,6 +303,15 @@ pub(crate) mod examples {
         let (scenario, contender) = ("echo".to_owned(), contender.to_owned());
         let calls = Some(Calls::Counted { calls: 21, requests: 10 });
         Entry { scenario, contender, step: None, outcome: Outcome::Measured { rounds, calls } }
+    }
+
+    fn operation(program: &str, nanoseconds: [f64; 3]) -> Operation {
+        Operation {
+            program: program.to_owned(),
+            threads: 1,
+            name: "spawn-join".to_owned(),
+            nanoseconds: nanoseconds.to_vec(),
+        }
     }
 
     /// The small echo on a machine that was half as fast in the second of three rounds; libuv answers
@@ -352,6 +345,11 @@ pub(crate) mod examples {
                 outcome("peer-libevent", Outcome::Missing("no libevent".into())),
                 entry("peer-bare", rounds(20_000, 1_000)),
             ],
+            operations: vec![
+                operation("timers_and_tasks", [100.0, 210.0, 90.0]),
+                operation("peer-tokio-tasks", [150.0, 300.0, 90.0]),
+            ],
+            again: BTreeMap::new(),
         }
     }
 }
@@ -366,6 +364,24 @@ mod tests {
         let data = examples::data();
         data.write(folder.path()).unwrap();
         assert_eq!(Data::read(folder.path()).unwrap(), data);
+    }
+
+    #[test]
+    fn a_part_replaces_what_it_has_measured_and_nothing_else() {
+        let mut data = examples::data();
+        let mut other = data.entries[0].clone();
+        other.scenario = "churn".to_owned();
+        data.entries.push(other.clone());
+        let mut part = examples::data();
+        part.machine.commit = "def".to_owned();
+        part.entries.truncate(1);
+        part.operations.clear();
+        let operations = data.operations.clone();
+        data.replace(part.clone());
+        assert_eq!(data.entries, [other, part.entries[0].clone()]);
+        assert_eq!(data.operations, operations);
+        assert_eq!(data.again, [("echo".to_owned(), "def".to_owned())].into());
+        assert_eq!(data.machine.commit, "abc");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the lab's servers are meant to reach, as ratios within one run.
 
+use crate::beside_tokio;
 use crate::data::{Data, Round};
 use crate::statistics::Spread;
 use crate::tables::thousands;
@@ -55,6 +56,7 @@ const GOALS: &[Goal] = &[
     goal("w05-handoff to peer-libuv: `compute`, p99",         AtMost,  1.0, |data| p99(data, "compute", "peer-libuv")),
     goal("w05-handoff to w04-epoll: `echo`",                  AtLeast, 0.95, |data| throughput(data, "echo", "w04-epoll")),
     goal("w05-handoff to peer-tokio: `cpu-load`, p99",        AtMost,  1.0, |data| p99(data, "cpu-load", "peer-tokio")),
+    goal("async-runtime-1 to peer-tokio: memory for an idle connection", AtMost, 1.0, memory_to_tokio),
 ];
 
 /// The table of all goals: what was wanted, what it is, and whether that is enough.
@@ -62,30 +64,38 @@ const GOALS: &[Goal] = &[
 pub fn table(data: &Data) -> String {
     let mut text = String::from("| goal | wanted | is | |\n| --- | --- | --- | --- |\n");
     for goal in GOALS {
-        let write = |value: f64| match goal.value >= 100.0 {
-            true => thousands(value),
-            false => format!("{value:.2}"),
-        };
-        let wanted = match goal.bound {
-            AtLeast => format!("at least {}", write(goal.value)),
-            AtMost => format!("at most {}", write(goal.value)),
-        };
-        let (is, verdict) = match (goal.figure)(data) {
-            Some(figure) if goal.is_met(figure) => (write(figure), "reached"),
-            Some(figure) => (write(figure), "missed"),
-            None => ("–".to_owned(), "not measured"),
-        };
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "| {} | {wanted} | {is} | {verdict} |", goal.what);
+        write_line(&mut text, goal.what, goal.bound, goal.value, (goal.figure)(data));
+    }
+    for row in beside_tokio::rows() {
+        let ratio = row.ratio(data).map(|ratio| ratio.median);
+        write_line(&mut text, &row.title(), AtLeast, 1.0, ratio);
     }
     text
 }
 
-impl Goal {
-    fn is_met(&self, figure: f64) -> bool {
-        match self.bound {
-            AtLeast => figure >= self.value,
-            AtMost => figure <= self.value,
+fn write_line(text: &mut String, what: &str, bound: Bound, value: f64, figure: Option<f64>) {
+    let write = |figure: f64| match value >= 100.0 {
+        true => thousands(figure),
+        false => format!("{figure:.2}"),
+    };
+    let wanted = match bound {
+        AtLeast => format!("at least {}", write(value)),
+        AtMost => format!("at most {}", write(value)),
+    };
+    let (is, verdict) = match figure {
+        Some(figure) if bound.is_met(figure, value) => (write(figure), "reached"),
+        Some(figure) => (write(figure), "missed"),
+        None => ("–".to_owned(), "not measured"),
+    };
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "| {what} | {wanted} | {is} | {verdict} |");
+}
+
+impl Bound {
+    fn is_met(self, figure: f64, value: f64) -> bool {
+        match self {
+            AtLeast => figure >= value,
+            AtMost => figure <= value,
         }
     }
 }
@@ -119,6 +129,11 @@ fn heap(data: &Data) -> Option<f64> {
     Some(Spread::of(&entry.anonymous_per_connection())?.median)
 }
 
+fn memory_to_tokio(data: &Data) -> Option<f64> {
+    let of = |server| Some(data.find("memory", server)?.metric());
+    ratio(&of("async-runtime-1")?, &of("peer-tokio")?)
+}
+
 fn throughput(data: &Data, scenario: &str, other: &str) -> Option<f64> {
     compare(data, scenario, other, Round::throughput)
 }
@@ -149,6 +164,7 @@ mod tests {
         let line = |what: &str| table.lines().find(|line| line.contains(what)).unwrap().to_owned();
         assert!(line("to the best peer: `echo`").ends_with("| 0.90 | missed |"), "{table}");
         assert!(line("server CPU/request").ends_with("| 0.50 | reached |"), "{table}");
+        assert!(line("tokio: `spawn-join` with 1").ends_with("| 1.43 | reached |"), "{table}");
         assert!(line("`churn`").ends_with("| – | not measured |"), "{table}");
     }
 }

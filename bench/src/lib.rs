@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod beside_tokio;
 pub mod calls;
 pub mod contenders;
 pub mod cores;
@@ -22,7 +23,9 @@ pub mod notes;
 pub mod pictures;
 pub mod programs;
 pub mod run;
+pub mod scenario;
 pub mod scenarios;
 pub mod server;
 pub mod statistics;
 pub mod tables;
+pub mod tasks;

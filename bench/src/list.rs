@@ -2,6 +2,7 @@
 
 use crate::contenders::CONTENDERS;
 use crate::scenarios::SCENARIOS;
+use crate::tasks;
 use std::io::{self, Write};
 
 /// Prints both tables of this program.
@@ -14,6 +15,7 @@ pub fn print() -> io::Result<()> {
     for scenario in SCENARIOS {
         writeln!(stdout, "  {:<18}{}", scenario.name, scenario.title)?;
     }
+    writeln!(stdout, "  {:<18}{}", tasks::NAME, tasks::TITLE)?;
     writeln!(stdout, "\ncontenders:")?;
     for contender in CONTENDERS {
         writeln!(stdout, "  {:<18}{}", contender.name, contender.about)?;

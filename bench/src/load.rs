@@ -20,6 +20,9 @@ use hdrhistogram::Histogram;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// A load generator that uses more of its core than this may be the bottleneck itself.
+pub const BUSY: f64 = 0.95;
+
 /// What every active connection asks for, again and again (notes/protocol.md, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Verb {

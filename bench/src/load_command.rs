@@ -2,8 +2,9 @@
 
 use crate::contenders::{self, Contender, Role};
 use crate::cores::{Cores, pin};
-use crate::load::{self, Pace, Plan, Progress, Report, Verb};
+use crate::load::{self, BUSY, Pace, Plan, Progress, Report, Verb};
 use crate::programs::{self, Program};
+use crate::scenario::Placement;
 use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -14,8 +15,6 @@ use std::io::{self, IsTerminal, Write, stdout};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-/// Above this share of a core the generator is what is measured.
-const BUSY: f64 = 0.9;
 /// The longest warm-up or measuring: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The most requests a second: one each nanosecond.
@@ -120,16 +119,20 @@ fn start(contender: &'static Contender, load_core: Option<usize>) -> Result<Serv
         None => bail!("the workspace has no program {}", contender.program),
     };
     let cores = Cores::choose()?;
-    let arguments = contender.arguments.iter().map(|&argument| argument.to_owned());
-    let arguments: Vec<String> = arguments.chain(["0".to_owned()]).collect();
     let cores = Cores { load: load_core.unwrap_or(cores.load), ..cores };
-    Server::start_apart(contender.name, &program, &arguments, cores)
+    Server::start_apart(
+        contender.name,
+        &program,
+        &contender.command_line(&[]),
+        cores,
+        Placement::Apart,
+    )
 }
 
 impl LoadFlags {
     fn run(&self, plan: &Plan) -> Result<bool> {
         if let Some(core) = self.core {
-            pin(core).context("--core")?;
+            pin(&[core]).context("--core")?;
         }
         let report = load::run(plan, show_progress())?;
         if self.json || !stdout().is_terminal() {

@@ -4,9 +4,11 @@ use crate::calls::Tracer;
 use crate::cores::{Cores, pin};
 use crate::data::{Calls, PERCENTILES, Round};
 use crate::load::{self, Load, Pace, Plan, Progress, Report, Verb};
-use crate::scenarios::{BURN, Job};
+use crate::scenario::{Job, Metric};
+use crate::scenarios::BURN;
 use crate::server::{Memory, Server};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -24,16 +26,35 @@ pub struct Timing {
     pub duration: Duration,
 }
 
+impl Timing {
+    /// The same, so many times as long.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        Self { warmup: self.warmup * factor, duration: self.duration * factor }
+    }
+}
+
 /// What the server had used at one moment.
-#[derive(Clone, Copy)]
 struct Sample {
     cpu: Duration,
     memory: Memory,
+    /// Of each thread; empty unless the question is what they do at rest.
+    sleeps: BTreeMap<i32, u64>,
 }
 
 impl Sample {
-    fn of(server: &Server) -> Result<Self> {
-        Ok(Self { cpu: server.cpu()?, memory: server.memory()? })
+    fn of(server: &Server, job: &Job) -> Result<Self> {
+        let sleeps = match job.scenario.metric {
+            Metric::Rest => server.sleeps()?,
+            _ => BTreeMap::new(),
+        };
+        Ok(Self { cpu: server.cpu()?, memory: server.memory()?, sleeps })
+    }
+
+    /// How often each thread has woken up and gone to sleep again since.
+    fn wakeups(&self, since: &Self) -> Vec<u64> {
+        let before = |thread| since.sleeps.get(thread).copied().unwrap_or(0);
+        self.sleeps.iter().map(|(thread, &sleeps)| sleeps - before(thread)).collect()
     }
 }
 
@@ -48,15 +69,15 @@ pub fn round(job: &Job, program: &Path, cores: Cores, timing: Timing) -> Result<
 }
 
 fn load_and_look(job: &Job, server: &Server, timing: Timing) -> Result<Round> {
-    let fresh = Sample::of(server)?;
-    let plan = job.plan(server.address, timing.warmup, timing.duration);
+    let fresh = Sample::of(server, job)?;
+    let plan = job.plan(server.address, timing.times(job.scenario.longer));
     let (mut begin, mut end) = (None, None);
     let mut watch = |progress: Progress| {
         if progress.elapsed >= plan.warmup && begin.is_none() {
-            begin = Some(Sample::of(server));
+            begin = Some(Sample::of(server, job));
         }
         if progress.elapsed >= progress.total && end.is_none() {
-            end = Some(Sample::of(server));
+            end = Some(Sample::of(server, job));
         }
     };
     let (report, burned) = match job.scenario.burners {
@@ -66,7 +87,7 @@ fn load_and_look(job: &Job, server: &Server, timing: Timing) -> Result<Round> {
             (report, Some(burned))
         }
     };
-    let report = flawless(report)?;
+    let report = flawless(report, &plan)?;
     let begin = begin.context("the load said nothing at its beginning")??;
     let end = end.context("the load said nothing at its end")??;
     let latency = PERCENTILES.map(|percent| report.latency.value_at_percentile(percent));
@@ -81,6 +102,7 @@ fn load_and_look(job: &Job, server: &Server, timing: Timing) -> Result<Round> {
         anonymous: end.memory.anonymous,
         peak: end.memory.peak,
         burned,
+        wakeups: end.wakeups(&begin),
         latency: latency.to_vec(),
     })
 }
@@ -97,18 +119,19 @@ pub fn calls(job: &Job, program: &Path, cores: Cores, duration: Duration) -> Res
 }
 
 fn load_and_count(job: &Job, server: &Server, cores: Cores, duration: Duration) -> Result<Calls> {
-    let load = Load::open(&job.plan(server.address, Duration::ZERO, duration))?;
+    let plan = job.plan(server.address, Timing { warmup: Duration::ZERO, duration });
+    let load = Load::open(&plan)?;
     // Beside the server: each of its calls waits for strace, which another core would have to wake.
-    pin(cores.server)?;
+    pin(&[cores.server])?;
     let mut tracer = Some(Tracer::attach(server));
-    pin(cores.load)?;
+    pin(&[cores.load])?;
     let mut calls = None;
     let report = load.run(|progress| {
         if progress.over {
             calls = tracer.take().map(|tracer| tracer.and_then(Tracer::finish));
         }
     })?;
-    let Report { requests, .. } = flawless(report)?;
+    let Report { requests, .. } = flawless(report, &plan)?;
     Ok(match calls.context("the load said nothing at its end")? {
         Ok(calls) => Calls::Counted { calls, requests },
         Err(why) => Calls::Unknown(format!("{why:#}")),
@@ -116,7 +139,8 @@ fn load_and_count(job: &Job, server: &Server, cores: Cores, duration: Duration) 
 }
 
 fn start(job: &Job, program: &Path, cores: Cores) -> Result<Server> {
-    Server::start_apart(job.contender.name, program, &job.arguments(), cores)
+    let placement = job.scenario.placement;
+    Server::start_apart(job.contender.name, program, &job.arguments(), cores, placement)
 }
 
 /// A load beside clients that ask for nothing but CPU time, and how much of it they were given for
@@ -145,7 +169,7 @@ fn beside_burners(
                 took = progress.elapsed;
                 let _ = started.send(());
             });
-            Ok((flawless(report?)?, took))
+            Ok((flawless(report?, &burning)?, took))
         });
         // Nothing comes if the burners failed; their error is told below.
         let _ = starts.recv();
@@ -173,12 +197,12 @@ fn stop<T>(server: Server, loaded: Result<T>) -> Result<T> {
 }
 
 /// The report, if every reply was right.
-fn flawless(report: Report) -> Result<Report> {
+fn flawless(report: Report, plan: &Plan) -> Result<Report> {
     if report.errors > 0 {
         let first = report.first_error.as_deref().unwrap_or("not told");
         bail!("{first} (errors in all: {})", report.errors);
     }
-    if report.requests == 0 {
+    if report.requests == 0 && plan.connections > 0 {
         bail!("no request was answered in the measured time");
     }
     Ok(report)

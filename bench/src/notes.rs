@@ -1,10 +1,9 @@
-//! The page in the notes: its tables are made from the data, its pictures stand beside it.
+//! The pages in the notes: their tables are made from the data, the pictures stand beside it.
 
 use crate::data::Data;
-use crate::machine::Machine;
 use crate::programs::workspace;
 use crate::scenarios::SCENARIOS;
-use crate::{goals, pictures, tables};
+use crate::{beside_tokio, goals, pictures, tables};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::fmt::Write;
@@ -56,24 +55,26 @@ pub fn is_ours(folder: &Path) -> bool {
     canonical(folder).is_some_and(|folder| Some(folder) == canonical(&self::folder()))
 }
 
-fn page() -> PathBuf {
-    workspace().join("notes/benchmarks.md")
-}
+/// The pages with generated parts.
+const PAGES: [&str; 2] = ["notes/benchmarks.md", "notes/async-runtime.md"];
 
-/// Rewrites the generated parts of the page.
+/// Rewrites the generated parts of the pages.
 ///
 /// # Errors
-/// It can't be read or written, or its markers are broken.
+/// One can't be read or written, or its markers are broken.
 pub fn refresh(data: &Data) -> Result<()> {
-    let (_, fresh) = refreshed(data)?;
-    fs::write(page(), fresh).context("cannot write notes/benchmarks.md")
+    for page in PAGES {
+        let (_, fresh) = refreshed(data, page)?;
+        fs::write(workspace().join(page), fresh).with_context(|| format!("cannot write {page}"))?;
+    }
+    Ok(())
 }
 
-/// The pictures in this folder that are not what this data gives, and the page if the folder is the
+/// The pictures in this folder that are not what this data gives, and the pages if the folder is the
 /// notes' own.
 ///
 /// # Errors
-/// One can't be read, or the page's markers are broken.
+/// One can't be read, or a page's markers are broken.
 pub fn stale(data: &Data, folder: &Path) -> Result<Vec<String>> {
     let mut stale = Vec::new();
     for (file, svg) in pictures::all(data) {
@@ -82,38 +83,43 @@ pub fn stale(data: &Data, folder: &Path) -> Result<Vec<String>> {
             stale.push(path.display().to_string());
         }
     }
-    if !is_ours(folder) {
-        return Ok(stale);
-    }
-    let (text, fresh) = refreshed(data)?;
-    if text != fresh {
-        stale.push("notes/benchmarks.md".to_owned());
+    for page in PAGES.into_iter().filter(|_| is_ours(folder)) {
+        let (text, fresh) = refreshed(data, page)?;
+        if text != fresh {
+            stale.push(page.to_owned());
+        }
     }
     Ok(stale)
 }
 
-fn refreshed(data: &Data) -> Result<(String, String)> {
-    let text = fs::read_to_string(page()).context("cannot read notes/benchmarks.md")?;
+/// A page as it is and as it should be.
+fn refreshed(data: &Data, page: &str) -> Result<(String, String)> {
+    let text = fs::read_to_string(workspace().join(page))
+        .with_context(|| format!("cannot read {page}"))?;
     let fresh = note_parts::refresh(&text, |name| Ok(part(data, name)))
-        .context("notes/benchmarks.md cannot be brought up to date")?;
+        .with_context(|| format!("{page} cannot be brought up to date"))?;
     Ok((text, fresh))
 }
 
 /// The part of this name, if there is one.
 fn part(data: &Data, name: &str) -> Option<String> {
     match name {
-        "machine" => Some(machine(&data.machine)),
+        "machine" => Some(machine(data)),
         "method" => Some(method(data)),
         "tables" => Some(all_tables(data)),
         "goals" => Some(goals::table(data)),
+        "servers beside tokio" => Some(beside_tokio::servers(data)),
+        "timers and tasks beside tokio" => Some(beside_tokio::operations(data)),
+        "idle connections beside tokio" => Some(beside_tokio::idle(data)),
         _ => None,
     }
 }
 
-fn machine(machine: &Machine) -> String {
+fn machine(data: &Data) -> String {
+    let machine = &data.machine;
     let libraries: Vec<String> =
         machine.libraries.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    format!(
+    let mut text = format!(
         "| | |\n| --- | --- |\n| day | {} |\n| commit | {} |\n| processor | {}, {} cores |\n\
          | kernel | Linux {} |\n| compiler | {} |\n| peers | {} |",
         machine.date,
@@ -123,7 +129,12 @@ fn machine(machine: &Machine) -> String {
         machine.kernel,
         machine.rustc,
         libraries.join(", "),
-    )
+    );
+    for (name, commit) in &data.again {
+        // Writing to a string can't fail.
+        let _ = write!(text, "\n| `{name}`, again | commit {commit} |");
+    }
+    text
 }
 
 fn method(data: &Data) -> String {

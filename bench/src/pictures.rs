@@ -2,7 +2,8 @@
 
 use crate::contenders::{self, CONTENDERS, Role, Source};
 use crate::data::{Data, Entry, PERCENTILES, Round};
-use crate::scenarios::{self, Metric, SCENARIOS, Scenario};
+use crate::scenario::{Metric, Placement, Scenario};
+use crate::scenarios::{self, SCENARIOS};
 use crate::statistics::Spread;
 use anyhow::{Context, Result};
 use charts::{Axis, Dot, DotPanel, DotPanels, Line, LineChart, Unit};
@@ -54,7 +55,8 @@ fn compute(data: &Data) -> Option<String> {
     panels(data, "Tasks for a worker a second, as a share of the best peer's", reference)
 }
 
-/// A panel for each scenario about throughput that has a reference.
+/// A panel for each scenario about throughput, with the server on a core of its own, that has a
+/// reference.
 fn panels<'a>(
     data: &'a Data,
     title: &str,
@@ -62,7 +64,9 @@ fn panels<'a>(
 ) -> Option<String> {
     let shown: Vec<(&Scenario, &Entry)> = SCENARIOS
         .iter()
-        .filter(|scenario| scenario.metric == Metric::Throughput)
+        .filter(|scenario| {
+            scenario.metric == Metric::Throughput && scenario.placement == Placement::Apart
+        })
         .filter_map(|scenario| Some((scenario, reference(scenario)?)))
         .collect();
     let takes_part =

@@ -6,7 +6,7 @@ use cargo_metadata::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The program of crate `peers` that builds the peers in C.
@@ -35,7 +35,7 @@ pub fn build(contenders: &[&'static Contender]) -> Result<BTreeMap<&'static str,
             Source::C => "peers",
         });
     }
-    let built = cargo_build(&packages)?;
+    let built = cargo_build(&packages, &["--bins"])?;
     let mut in_c = None;
     let mut programs = BTreeMap::new();
     for contender in contenders {
@@ -56,10 +56,44 @@ pub fn build(contenders: &[&'static Contender]) -> Result<BTreeMap<&'static str,
     Ok(programs)
 }
 
-/// Builds the packages and returns the path of each program in them.
-fn cargo_build(packages: &BTreeSet<&str>) -> Result<BTreeMap<String, PathBuf>> {
+/// The two programs that measure timers and tasks.
+#[derive(Clone, Debug)]
+pub struct TaskPrograms {
+    ours: PathBuf,
+    tokio: PathBuf,
+}
+
+impl TaskPrograms {
+    /// That of the async runtime: an example of its package.
+    pub const OURS: &str = "timers_and_tasks";
+    /// That of tokio.
+    pub const TOKIO: &str = "peer-tokio-tasks";
+
+    /// Builds both.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn build() -> Result<Self> {
+        let packages = ["async-runtime", "peers"].into();
+        let targets = ["--example", Self::OURS, "--bin", Self::TOKIO];
+        let mut built = cargo_build(&packages, &targets)?;
+        let mut take = |name| {
+            built.remove(name).with_context(|| format!("the workspace has no program {name}"))
+        };
+        Ok(Self { ours: take(Self::OURS)?, tokio: take(Self::TOKIO)? })
+    }
+
+    /// Both, with their names.
+    #[must_use]
+    pub fn each(&self) -> [(&'static str, &Path); 2] {
+        [(Self::OURS, &self.ours), (Self::TOKIO, &self.tokio)]
+    }
+}
+
+/// Builds these targets of the packages and returns the path of each program.
+fn cargo_build(packages: &BTreeSet<&str>, targets: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     let mut cargo = Command::new(cargo());
-    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--bins"]);
+    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]).args(targets);
     cargo.arg("--manifest-path").arg(workspace().join("Cargo.toml"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");

@@ -5,17 +5,18 @@ use crate::cores::Cores;
 use crate::data::{Calls, Data, Entry, Outcome, Round, Settings};
 use crate::machine::Machine;
 use crate::measure::{self, Timing};
-use crate::programs::{self, Program};
-use crate::scenarios::{self, Job, SCENARIOS, Scenario};
+use crate::programs::{self, Program, TaskPrograms};
+use crate::scenario::{Job, Scenario};
+use crate::scenarios::{self, SCENARIOS};
 use crate::statistics::order;
-use crate::{notes, pictures, tables};
-use anyhow::{Result, bail};
+use crate::{notes, pictures, tables, tasks};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What to measure, how often, and where to put it.
@@ -37,6 +38,10 @@ pub struct Options {
     /// a part of it]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Put what is measured in the place of what the data in the folder has of these scenarios, and
+    /// keep the others [default folder: notes/benchmarks]
+    #[arg(long, requires = "scenarios", conflicts_with_all = ["contenders", "quick"])]
+    pub merge: bool,
 }
 
 /// How many rounds, and how long each is.
@@ -50,11 +55,11 @@ pub struct Effort {
     pub calls: bool,
 }
 
-/// Five rounds are enough to see an outlier; thirteen contenders are through with all scenarios in a
-/// quarter of an hour.
+/// Five rounds are enough to see an outlier; fifteen contenders are through with all scenarios in
+/// twenty minutes.
 const WHOLE: Effort = Effort {
     rounds: 5,
-    timing: Timing { warmup: Duration::from_millis(150), duration: Duration::from_millis(700) },
+    timing: Timing { warmup: Duration::from_millis(100), duration: Duration::from_millis(650) },
     calls: true,
 };
 const QUICK: Effort = Effort {
@@ -66,6 +71,8 @@ const QUICK: Effort = Effort {
 const COUNTING: Duration = Duration::from_secs(1);
 /// To start a server, connect to it and stop it.
 const AROUND: Duration = Duration::from_millis(80);
+/// One of the programs that measure timers and tasks, from its start to its end.
+const TASKS: Duration = Duration::from_secs(2);
 /// For each idle connection beyond that.
 const PER_IDLE: Duration = Duration::from_micros(60);
 
@@ -82,9 +89,10 @@ impl Options {
     fn jobs(&self) -> Result<Vec<(&'static Scenario, Vec<Job>)>> {
         let only: Vec<&Contender> =
             self.contenders.iter().map(|name| contenders::find(name)).collect::<Result<_>>()?;
+        let names = self.scenarios.iter().filter(|name| *name != tasks::NAME);
         let asked: Vec<&'static Scenario> = match self.scenarios.as_slice() {
             [] => SCENARIOS.iter().collect(),
-            names => names.iter().map(|name| scenarios::find(name)).collect::<Result<_>>()?,
+            _ => names.map(|name| scenarios::find(name)).collect::<Result<_>>()?,
         };
         let mut jobs = Vec::new();
         for scenario in asked {
@@ -94,17 +102,25 @@ impl Options {
                 jobs.push((scenario, of));
             }
         }
-        if jobs.is_empty() {
+        if jobs.is_empty() && !self.asks_for_tasks() {
             bail!("none of these contenders takes part in any of these scenarios");
         }
         Ok(jobs)
+    }
+
+    /// Whether timers and tasks are measured too.
+    fn asks_for_tasks(&self) -> bool {
+        match self.scenarios.as_slice() {
+            [] => self.contenders.is_empty(),
+            names => names.iter().any(|name| name == tasks::NAME),
+        }
     }
 
     fn folder(&self) -> PathBuf {
         let whole = !self.quick && self.scenarios.is_empty() && self.contenders.is_empty();
         match &self.out {
             Some(folder) => folder.clone(),
-            None if whole => notes::folder(),
+            None if whole || self.merge => notes::folder(),
             None => programs::workspace().join("target/benchmarks"),
         }
     }
@@ -119,8 +135,15 @@ pub fn run(options: &Options) -> Result<bool> {
     let jobs = options.jobs()?;
     let effort = options.effort();
     let folder = options.folder();
-    Data::make_room(&folder)?;
     let cores = Cores::choose()?;
+    let settings = Settings {
+        rounds: effort.rounds,
+        warmup: effort.timing.warmup.as_millis() as u64,
+        duration: effort.timing.duration.as_millis() as u64,
+        cores,
+    };
+    let older = options.merge.then(|| mergeable(&folder, &settings)).transpose()?;
+    Data::make_room(&folder)?;
     eprintln!("building the contenders");
     let mut taking_part: Vec<&'static Contender> = Vec::new();
     for job in jobs.iter().flat_map(|(_, jobs)| jobs) {
@@ -129,17 +152,18 @@ pub fn run(options: &Options) -> Result<bool> {
         }
     }
     let programs = programs::build(&taking_part)?;
+    let task_programs = options.asks_for_tasks().then(TaskPrograms::build).transpose()?;
     let machine = Machine::describe()?;
-    let (measurements, time) = estimate(&jobs, effort);
+    let (mut measurements, mut time) = estimate(&jobs, effort);
+    if task_programs.is_some() {
+        let runs = effort.rounds * 2 * tasks::THREADS.len();
+        measurements += runs;
+        time += TASKS * runs as u32;
+    }
     eprintln!("{measurements} measurements; this will take about {}", in_words(time));
 
-    let settings = Settings {
-        rounds: effort.rounds,
-        warmup: effort.timing.warmup.as_millis() as u64,
-        duration: effort.timing.duration.as_millis() as u64,
-        cores,
-    };
-    let mut data = Data { machine, settings, entries: Vec::new() };
+    let (entries, operations, again) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut data = Data { machine, settings, entries, operations, again };
     let bar = ProgressBar::new(measurements as u64);
     bar.set_style(ProgressStyle::with_template(
         "{elapsed} {wide_bar} {pos}/{len}, {eta} left; {msg}",
@@ -150,15 +174,44 @@ pub fn run(options: &Options) -> Result<bool> {
         // Whoever reads along may have gone; the tables are kept.
         bar.suspend(|| writeln!(stdout(), "{}\n{table}\n", scenario.title)).ok();
     }
+    let mut flawless = true;
+    if let Some(programs) = task_programs {
+        match tasks::measure(&programs, cores, effort.rounds, &bar) {
+            Ok(operations) => data.operations = operations,
+            Err(error) => {
+                bar.suspend(|| eprintln!("error: {}: {error:#}", tasks::NAME));
+                flawless = false;
+            }
+        }
+        let table = tasks::table(&data.operations);
+        bar.suspend(|| writeln!(stdout(), "{}\n{table}", tasks::TITLE)).ok();
+    }
     bar.finish_and_clear();
 
+    flawless &= report_errors(&data);
+    let data = match older {
+        Some(mut older) => {
+            older.replace(data);
+            older
+        }
+        None => data,
+    };
     data.write(&folder)?;
     pictures::write(&data, &folder)?;
     if notes::is_ours(&folder) {
         notes::refresh(&data)?;
     }
     eprintln!("data and pictures are in {}", folder.display());
-    Ok(report_errors(&data))
+    Ok(flawless)
+}
+
+/// The data in the folder, if what is measured now may stand beside it.
+fn mergeable(folder: &Path, settings: &Settings) -> Result<Data> {
+    let older = Data::read(folder).context("there is nothing to merge with")?;
+    if older.settings != *settings {
+        bail!("the data in {} was measured with other settings", folder.display());
+    }
+    Ok(older)
 }
 
 /// Measures the jobs of one scenario, round by round.
@@ -234,7 +287,8 @@ fn estimate(jobs: &[(&Scenario, Vec<Job>)], effort: Effort) -> (usize, Duration)
     for (scenario, jobs) in jobs {
         for job in jobs {
             let around = AROUND + PER_IDLE * job.idle() as u32;
-            let round = effort.timing.warmup + effort.timing.duration + around;
+            let timing = effort.timing.times(scenario.longer);
+            let round = timing.warmup + timing.duration + around;
             measurements += effort.rounds;
             time += round * effort.rounds as u32;
             if effort.calls && scenario.counts_calls() {

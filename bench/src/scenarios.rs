@@ -1,89 +1,9 @@
 //! What is measured.
 
-use crate::contenders::{CONTENDERS, Contender};
-use crate::load::{Pace, Plan, Verb};
+use crate::load::{Pace, Verb};
+use crate::scenario::{Metric, Placement, Scenario, Steps, Who};
+use crate::tasks;
 use anyhow::{Result, bail};
-use std::fmt;
-use std::net::SocketAddr;
-use std::time::Duration;
-
-/// By which figure the contenders of a scenario are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// Requests a second; more is better.
-    Throughput,
-    /// The latency that 99 of 100 requests stay below; less is better.
-    P99,
-    /// The latency in the middle; less is better.
-    P50,
-    /// CPU time of the server for one request; less is better.
-    Cpu,
-    /// Growth of the resident set for each connection; less is better.
-    Memory,
-}
-
-impl Metric {
-    /// Whether the larger figure is the better one.
-    #[must_use]
-    pub fn more_is_better(self) -> bool {
-        self == Self::Throughput
-    }
-}
-
-/// What is varied within a scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steps {
-    /// Nothing.
-    None,
-    /// The number of idle connections.
-    Idle(&'static [u64]),
-    /// `--workers` of the server.
-    Workers(&'static [u64]),
-}
-
-/// Who takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// Everybody but those of [`Scenario::without`].
-    Everybody,
-    /// These.
-    Only(&'static [&'static str]),
-}
-
-/// One question, put to several servers.
-#[derive(Debug)]
-pub struct Scenario {
-    /// What it is called on the command line and in the data.
-    pub name: &'static str,
-    /// Its heading.
-    pub title: &'static str,
-    /// What one can learn from it.
-    pub shows: &'static str,
-    /// The figure that decides.
-    pub metric: Metric,
-    /// Connections that send requests.
-    pub connections: usize,
-    /// Connections that send nothing.
-    pub idle: usize,
-    /// Requests that a connection has under way at a time.
-    pub pipeline: usize,
-    /// What is asked for.
-    pub verb: Verb,
-    /// Its size, in the verb's unit.
-    pub size: usize,
-    /// When requests are sent.
-    pub pace: Pace,
-    /// Requests after which a connection is closed and a new one opened.
-    pub churn: Option<u64>,
-    /// Connections beside them that ask for `burn` all the time, from a thread of their own.
-    pub burners: usize,
-    /// What is varied.
-    pub steps: Steps,
-    /// Who takes part.
-    pub who: Who,
-    /// Who can't, and why.
-    pub without: &'static [(&'static str, &'static str)],
-}
 
 /// How long one of the burners' tasks uses a CPU, in milliseconds.
 pub const BURN: usize = 50;
@@ -97,12 +17,17 @@ const NO_SELECT: &[(&str, &str)] =
 const POOLS: Who = Who::Only(&[
     "w04-epoll",
     "w05-handoff",
+    "async-runtime",
     "peer-tokio",
     "peer-tokio-multi",
     "peer-smol",
     "peer-threads",
     "peer-libuv",
 ]);
+
+/// The runtime and tokio, each with one thread and with a thread per core.
+const RUNTIMES: Who =
+    Who::Only(&["async-runtime", "async-runtime-1", "peer-tokio", "peer-tokio-multi"]);
 
 /// A small echo on 50 connections, from which the others differ in what they are about.
 const SMALL_ECHO: Scenario = Scenario {
@@ -114,13 +39,25 @@ const SMALL_ECHO: Scenario = Scenario {
     idle: 0,
     pipeline: 1,
     verb: Verb::Echo,
-    size: 32,
+    size: 64,
     pace: Pace::Closed,
     churn: None,
     burners: 0,
+    placement: Placement::Apart,
+    longer: 1,
     steps: Steps::None,
     who: Who::Everybody,
     without: &[],
+};
+
+/// The same for servers with a thread per core.
+const ON_TWO_CORES: Scenario = Scenario {
+    name: "echo-two-cores",
+    title: "Small echo, on two cores",
+    shows: "what a thread per core is worth where the load wants one of the two cores",
+    placement: Placement::TwoCores,
+    who: RUNTIMES,
+    ..SMALL_ECHO
 };
 
 /// All of them, in the order in which they run.
@@ -169,6 +106,28 @@ pub const SCENARIOS: &[Scenario] = &[
         churn: Some(1),
         ..SMALL_ECHO
     },
+    ON_TWO_CORES,
+    Scenario {
+        name: "pipeline-two-cores",
+        title: "Small echo, 16 requests at a time, on two cores",
+        shows: "the same with more work for the server in each system call",
+        pipeline: 16,
+        ..ON_TWO_CORES
+    },
+    Scenario {
+        name: "active-1000-two-cores",
+        title: "Small echo on 1,000 connections, on two cores",
+        shows: "how evenly connections are spread over the threads",
+        connections: 1_000,
+        ..ON_TWO_CORES
+    },
+    Scenario {
+        name: "churn-two-cores",
+        title: "A connection for each request, on two cores",
+        shows: "what it costs to hand a new connection to another thread",
+        churn: Some(1),
+        ..ON_TWO_CORES
+    },
     Scenario {
         name: "compute-small",
         title: "The SHA-256 of one byte",
@@ -212,6 +171,23 @@ pub const SCENARIOS: &[Scenario] = &[
         ..SMALL_ECHO
     },
     Scenario {
+        name: "rest",
+        title: "Nearly 10,000 connections, all of them idle",
+        shows: "what a server does when nobody asks it anything",
+        metric: Metric::Rest,
+        connections: 0,
+        idle: 9_990,
+        longer: 4,
+        who: Who::Only(&[
+            "w04-epoll",
+            "async-runtime",
+            "async-runtime-1",
+            "peer-tokio",
+            "peer-tokio-multi",
+        ]),
+        ..SMALL_ECHO
+    },
+    Scenario {
         name: "curve",
         title: "One event among idle connections",
         shows: "the classic curve: select and poll look at all descriptors for each event, epoll at \
@@ -248,113 +224,6 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// The most idle connections that a server over select(2) is asked to keep.
-const SELECT_IDLE: u64 = 900;
-
-/// One server, to be measured in one scenario at one step.
-#[derive(Clone, Copy, Debug)]
-pub struct Job {
-    /// The question.
-    pub scenario: &'static Scenario,
-    /// Who is asked.
-    pub contender: &'static Contender,
-    /// The value of what is varied.
-    pub step: Option<u64>,
-}
-
-impl Scenario {
-    /// Whether the system calls of a request are counted. They are the same with more idle connections,
-    /// and are counted without.
-    #[must_use]
-    pub fn counts_calls(&self) -> bool {
-        self.metric == Metric::Throughput && self.idle == 0
-    }
-
-    /// Connections that are open, active and idle ones.
-    #[must_use]
-    pub fn all_connections(&self) -> usize {
-        self.connections + self.idle
-    }
-
-    /// Everyone who takes part.
-    pub fn contenders(&self) -> impl Iterator<Item = &'static Contender> {
-        CONTENDERS.iter().filter(|contender| {
-            let invited = match self.who {
-                Who::Everybody => true,
-                Who::Only(names) => names.contains(&contender.name),
-            };
-            invited && !self.without.iter().any(|(name, _)| *name == contender.name)
-        })
-    }
-
-    /// All that is to be measured, step by step.
-    #[must_use]
-    pub fn jobs(&'static self) -> Vec<Job> {
-        let steps: Vec<Option<u64>> = match self.steps {
-            Steps::None => vec![None],
-            Steps::Idle(steps) | Steps::Workers(steps) => steps.iter().copied().map(Some).collect(),
-        };
-        let mut jobs = Vec::new();
-        for step in steps {
-            jobs.extend(self.contenders().map(|contender| Job { scenario: self, contender, step }));
-        }
-        // The curve of select ends where its descriptors do.
-        jobs.retain(|job| job.contender.about != "select" || job.idle() as u64 <= SELECT_IDLE);
-        jobs
-    }
-}
-
-impl fmt::Display for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.scenario.name, self.contender.name)?;
-        match self.step {
-            Some(step) => write!(f, " at {step}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Job {
-    /// Idle connections at this step.
-    #[must_use]
-    pub fn idle(&self) -> usize {
-        match (self.scenario.steps, self.step) {
-            (Steps::Idle(_), Some(step)) => step as usize,
-            _ => self.scenario.idle,
-        }
-    }
-
-    /// What the program is given, the port last: 0, so that the kernel picks one.
-    #[must_use]
-    pub fn arguments(&self) -> Vec<String> {
-        let mut arguments: Vec<String> =
-            self.contender.arguments.iter().map(|&argument| argument.to_owned()).collect();
-        if let (Steps::Workers(_), Some(step)) = (self.scenario.steps, self.step) {
-            arguments.extend(["--workers".to_owned(), step.to_string()]);
-        }
-        arguments.push("0".to_owned());
-        arguments
-    }
-
-    /// The load.
-    #[must_use]
-    pub fn plan(&self, address: SocketAddr, warmup: Duration, duration: Duration) -> Plan {
-        let scenario = self.scenario;
-        Plan {
-            address,
-            connections: scenario.connections,
-            idle: self.idle(),
-            pipeline: scenario.pipeline,
-            verb: scenario.verb,
-            size: scenario.size,
-            pace: scenario.pace,
-            churn: scenario.churn,
-            warmup,
-            duration,
-        }
-    }
-}
-
 /// The scenario of this name.
 ///
 /// # Errors
@@ -363,7 +232,8 @@ pub fn find(name: &str) -> Result<&'static Scenario> {
     match SCENARIOS.iter().find(|scenario| scenario.name == name) {
         Some(scenario) => Ok(scenario),
         None => {
-            let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            let mut names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            names.push(tasks::NAME);
             bail!("there is no scenario `{name}`; there are: {}", names.join(", "))
         }
     }

@@ -1,20 +1,21 @@
 //! A contender that runs.
 
 use crate::cores::{Cores, pin};
-use crate::interrupt;
+use crate::interrupt::{Guarded, readable};
+use crate::scenario::Placement;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::time::{ClockId, clock_getcpuclockid};
+use procfs::ProcResult;
 use procfs::process::Process;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Until `listening on`.
@@ -28,13 +29,12 @@ const LAST_WORDS: u64 = 2_000;
 #[derive(Debug)]
 pub struct Server {
     name: String,
-    child: Child,
+    child: Guarded,
     /// Where it listens.
     pub address: SocketAddr,
     stderr: File,
     /// Held open: a server that writes more must not meet a closed pipe.
-    _stdout: ChildStdout,
-    reaped: bool,
+    stdout: ChildStdout,
 }
 
 /// Memory of a process, in bytes (proc_pid_status(5)).
@@ -49,7 +49,7 @@ pub struct Memory {
 }
 
 impl Server {
-    /// Starts the program on the server's core, and has the calling thread go on on the load's.
+    /// Starts the program where it is to run, and has the calling thread go on on the load's core.
     ///
     /// # Errors
     /// As [`start`](Self::start); a core is not allowed to this process.
@@ -58,13 +58,14 @@ impl Server {
         program: &Path,
         arguments: &[String],
         cores: Cores,
+        placement: Placement,
     ) -> Result<Self> {
         // A process inherits the affinity of the thread that starts it, and its threads do so from it.
-        pin(cores.server)?;
+        cores.place(placement)?;
         // It inherits the timer slack too, which a load has made finer than a server's is (prctl(2)).
         rustix::thread::set_current_timer_slack(None).context("PR_SET_TIMERSLACK")?;
         let server = Self::start(name, program, arguments);
-        pin(cores.load)?;
+        pin(&[cores.load])?;
         server
     }
 
@@ -84,16 +85,15 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr.try_clone()?);
-        let mut child = interrupt::spawn(&mut command)
+        let mut child = Guarded::spawn(&mut command)
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let stdout = child.stdout.take().context("standard output is not captured")?;
+        let stdout = child.take_stdout().context("standard output is not captured")?;
         let mut server = Self {
             name: name.to_owned(),
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             stderr,
-            _stdout: stdout,
-            reaped: false,
+            stdout,
         };
         server.address = server.wait_until_it_listens()?;
         Ok(server)
@@ -102,7 +102,7 @@ impl Server {
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        self.child.pid()
     }
 
     /// CPU time of all its threads so far, those that have ended included.
@@ -134,20 +134,36 @@ impl Server {
         })
     }
 
+    /// How often each of its threads has gone to sleep of itself (proc_pid_status(5)), by thread id.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn sleeps(&self) -> Result<BTreeMap<i32, u64>> {
+        let sleeps = || {
+            let mut sleeps = BTreeMap::new();
+            for task in Process::new(self.pid().as_raw_nonzero().get())?.tasks()? {
+                let task = task?;
+                sleeps.insert(task.tid, task.status()?.voluntary_ctxt_switches.unwrap_or(0));
+            }
+            ProcResult::Ok(sleeps)
+        };
+        sleeps().with_context(|| format!("{} has ended", self.name))
+    }
+
     /// Has it end by SIGTERM, unless it ends of itself within `patience`.
     ///
     /// # Errors
     /// It had ended before, or did not end in time and was killed.
     pub fn stop(mut self, patience: Duration) -> Result<()> {
-        if self.wait(patience)? {
-            let status = self.reap()?;
+        if self.child.ends_within(patience)? {
+            let status = self.child.reap()?;
             bail!("{} ended of itself ({status}){}", self.name, self.last_words());
         }
         kill_process(self.pid(), Signal::TERM).context("cannot send SIGTERM")?;
-        if !self.wait(END)? {
+        if !self.child.ends_within(END)? {
             bail!("{} still ran {END:?} after SIGTERM and was killed", self.name);
         }
-        self.reap()?;
+        self.child.reap()?;
         Ok(())
     }
 
@@ -160,13 +176,13 @@ impl Server {
             if left.is_zero() {
                 bail!("{} did not listen within {START:?}{}", self.name, self.last_words());
             }
-            if !readable(&self._stdout, left)? {
+            if !readable(&self.stdout, left)? {
                 continue;
             }
             let mut some = [0; 256];
-            let count = self._stdout.read(&mut some)?;
+            let count = self.stdout.read(&mut some)?;
             if count == 0 {
-                let status = self.reap()?;
+                let status = self.child.reap()?;
                 bail!("{} ended before it listened ({status}){}", self.name, self.last_words());
             }
             text.extend_from_slice(&some[..count]);
@@ -176,18 +192,6 @@ impl Server {
         address.and_then(|address| address.parse().ok()).ok_or_else(|| {
             anyhow!("{} said {line:?} and not `listening on <address>:<port>`", self.name)
         })
-    }
-
-    /// Whether it ends within this time.
-    fn wait(&self, limit: Duration) -> Result<bool> {
-        // A pidfd becomes readable when its process ends (pidfd_open(2)).
-        let ended = pidfd_open(self.pid(), PidfdFlags::empty()).context("pidfd_open")?;
-        readable(&ended, limit)
-    }
-
-    fn reap(&mut self) -> Result<ExitStatus> {
-        self.reaped = true;
-        interrupt::reap(&mut self.child).context("cannot wait for the server")
     }
 
     /// The end of what it wrote to standard error, to stand behind a message.
@@ -201,25 +205,6 @@ impl Server {
             }
             _ => "; it said nothing".to_owned(),
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if !self.reaped {
-            let _ = self.child.kill();
-            let _ = self.reap();
-        }
-    }
-}
-
-fn readable(descriptor: &impl AsFd, limit: Duration) -> Result<bool> {
-    let limit = limit.try_into().context("a time-out that is too long")?;
-    let mut watched = [PollFd::new(descriptor, PollFlags::IN)];
-    match poll(&mut watched, Some(&limit)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(error).context("poll"),
     }
 }
 
@@ -250,7 +235,7 @@ mod tests {
     #[test]
     fn a_server_that_ended_in_between_is_no_clean_end() {
         let server = start("echo listening on 127.0.0.1:1; echo oh no >&2; exit 3").unwrap();
-        assert!(server.wait(Duration::from_secs(10)).unwrap());
+        assert!(server.child.ends_within(Duration::from_secs(10)).unwrap());
         let message = server.stop(Duration::ZERO).unwrap_err().to_string();
         assert!(message.contains("exit status: 3") && message.contains("oh no"), "{message}");
     }

@@ -2,7 +2,8 @@
 
 use crate::contenders::{self, CONTENDERS};
 use crate::data::{Calls, Data, Entry, Outcome, Round};
-use crate::scenarios::{Metric, Scenario, Steps};
+use crate::load::BUSY;
+use crate::scenario::{Metric, Scenario, Steps};
 use crate::statistics::Spread;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -98,44 +99,54 @@ const COLUMNS: &[Column] = &[
         figure: |row| Some(thousands(Spread::of(&row.entry.anonymous_per_connection())?.median)),
     },
     Column {
+        heading: "CPU, of a core (least … most)",
+        stands_in: |scenario| scenario.metric == Metric::Rest,
+        figure: |row| row.entry.spread(Round::server_share).map(|share| range(share, percent)),
+    },
+    Column {
+        heading: "wake-ups/s",
+        stands_in: |scenario| scenario.metric == Metric::Rest,
+        figure: |row| row.median(Round::wakeups).map(|wakeups| format!("{wakeups:.1}")),
+    },
+    Column {
+        heading: "of the busiest thread",
+        stands_in: |scenario| scenario.metric == Metric::Rest,
+        figure: |row| row.median(Round::busiest_wakeups).map(|wakeups| format!("{wakeups:.1}")),
+    },
+    Column {
         heading: "to the best peer",
-        // The hand-off is measured on one server alone.
-        stands_in: |scenario| scenario.metric != Metric::P50,
+        // The hand-off is measured on one server alone, and a ratio of next to nothing says nothing.
+        stands_in: |scenario| !matches!(scenario.metric, Metric::P50 | Metric::Rest),
         figure: |row| row.ratio_to(row.data.best_peer(&row.entry.scenario)),
     },
     Column {
         heading: "to the ceiling",
-        stands_in: |scenario| !matches!(scenario.metric, Metric::P99 | Metric::P50),
+        stands_in: |scenario| !matches!(scenario.metric, Metric::P99 | Metric::P50 | Metric::Rest),
         figure: |row| row.ratio_to(row.data.ceiling(&row.entry.scenario)),
     },
     Column {
         heading: "server CPU/request",
-        stands_in: |scenario| scenario.metric != Metric::Memory && scenario.burners == 0,
+        stands_in: |scenario| has_latency(scenario) && scenario.burners == 0,
         figure: |row| row.median(Round::cpu).map(time),
     },
     Column {
         heading: "system calls/request",
         stands_in: Scenario::counts_calls,
-        figure: |row| match &row.entry.outcome {
-            Outcome::Measured { calls: Some(Calls::Counted { calls, requests }), .. } => {
-                Some(format!("{:.2}", *calls as f64 / *requests as f64))
-            }
-            _ => None,
-        },
+        figure: |row| row.entry.calls_per_request().map(|calls| format!("{calls:.2}")),
     },
     Column {
         heading: "p50",
-        stands_in: |scenario| scenario.metric != Metric::Memory,
+        stands_in: has_latency,
         figure: |row| row.median(|round| round.latency(50.0)).map(time),
     },
     Column {
         heading: "p99",
-        stands_in: |scenario| !matches!(scenario.metric, Metric::Memory | Metric::P99),
+        stands_in: |scenario| has_latency(scenario) && scenario.metric != Metric::P99,
         figure: |row| row.median(|round| round.latency(99.0)).map(time),
     },
     Column {
         heading: "p99.9",
-        stands_in: |scenario| scenario.metric != Metric::Memory,
+        stands_in: has_latency,
         figure: |row| row.median(|round| round.latency(99.9)).map(time),
     },
     Column {
@@ -154,6 +165,11 @@ const COLUMNS: &[Column] = &[
         },
     },
 ];
+
+/// Whether it is about requests, and how long they take.
+fn has_latency(scenario: &Scenario) -> bool {
+    !matches!(scenario.metric, Metric::Memory | Metric::Rest)
+}
 
 /// A row for each step and a column for each contender.
 fn by_step(data: &Data, scenario: &Scenario) -> Table {
@@ -182,7 +198,7 @@ fn by_step(data: &Data, scenario: &Scenario) -> Table {
     table
 }
 
-fn new_table<T: Into<String>>(headings: impl Iterator<Item = T>) -> Table {
+pub(crate) fn new_table<T: Into<String>>(headings: impl Iterator<Item = T>) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(headings.map(Into::into).collect::<Vec<String>>());
     for index in 1..table.column_count() {
@@ -226,16 +242,18 @@ fn remarks(data: &Data, scenario: &Scenario) -> Vec<String> {
     remarks
 }
 
-/// A load generator that uses more of its core than this may be the bottleneck itself.
-const BUSY: f64 = 0.95;
-
-fn range(spread: Spread, write: fn(f64) -> String) -> String {
+pub(crate) fn range(spread: Spread, write: fn(f64) -> String) -> String {
     format!("{} ({} … {})", write(spread.median), write(spread.low), write(spread.high))
 }
 
 /// A number without a fraction, in groups of three digits.
 pub(crate) fn thousands(value: f64) -> String {
     charts::Unit::Number.write(value.round())
+}
+
+/// A share of a core that is next to nothing.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.3} %", share * 100.0)
 }
 
 /// A time in seconds, with three digits and the unit that suits it.

@@ -18,9 +18,9 @@ use crate::executor::Ticket;
 use crate::id::ConnId;
 use crate::policy::Limits;
 use crate::protocol::{Decoder, Frame};
-use crate::state::{Action, ConnState, Event, Pending, lookup};
+use crate::state::{ALWAYS, ANY, Action, ConnState, Event, Pending, Row, lookup};
 use crate::stats::{ServerInfo, Stats};
-use crate::write_policy::WritePolicy;
+use crate::write_policy::AnyPolicy;
 use crate::write_queue::WriteQueue;
 use clocks::Linger;
 use pressure::Pressure;
@@ -127,9 +127,9 @@ pub struct Turn<E> {
     pub info: ServerInfo,
     /// Where CPU work runs.
     pub executor: E,
-    /// What a long write queue means. Asked through a table of functions: that costs a nanosecond a
-    /// request, a type parameter would stand in every signature.
-    pub write_policy: Box<dyn WritePolicy>,
+    /// What a long write queue means. Asked through a table of functions, since a type parameter would
+    /// stand in every signature.
+    pub write_policy: AnyPolicy,
     /// Shared buffers.
     pub scratch: Scratch,
 }
@@ -157,6 +157,17 @@ enum Unparsed {
     /// Possibly whole requests, whose turn is yet to come.
     Requests,
 }
+
+/// Stands in for the row that an impossible event has not.
+const NO_RULE: Row = Row {
+    id: "none",
+    from: ANY,
+    event: Event::PeerReset,
+    guard: ALWAYS,
+    to: ConnState::Closing,
+    action: Action::CloseSocket,
+    why: "a bug of ours costs one connection",
+};
 
 /// Everything that the server knows about one client.
 #[derive(Debug)]
@@ -334,37 +345,38 @@ impl<S> Connection<S> {
     }
 
     /// The one door through which the state changes. Says what is to be done.
+    #[inline]
     fn apply(&mut self, event: Event) -> Action {
         let pending = self.pending();
-        let (row, to, action) = match lookup(self.state, event, pending) {
-            Some(row) => (row.id, row.to, row.action),
+        let row = match lookup(self.state, event, pending) {
+            Some(row) => row,
             None => self.no_rule(event, pending),
         };
         // What makes the lines is kept out of here: this runs several times a request.
         if LevelFilter::current() >= LevelFilter::DEBUG {
-            self.log(row, event, to, action);
+            self.log(row, event);
         }
-        if action == Action::CloseSocket {
+        if row.action == Action::CloseSocket {
             self.linger = None;
         }
-        self.state = to;
-        action
+        self.state = row.to;
+        row.action
     }
 
     /// A bug of ours, never something that a peer can cause. It costs one connection.
     #[cold]
-    fn no_rule(&self, event: Event, pending: Pending) -> (&'static str, ConnState, Action) {
+    fn no_rule(&self, event: Event, pending: Pending) -> &'static Row {
         error!(
             conn = self.id.0, fd = self.fd, state = %self.state, %event, %pending,
             "no rule for this event: closing the connection"
         );
         debug_assert!(false, "{} + {event} [{pending}] has no rule", self.state);
-        ("none", ConnState::Closing, Action::CloseSocket)
+        &NO_RULE
     }
 
     #[cold]
-    fn log(&self, row: &str, event: Event, to: ConnState, action: Action) {
-        let from = self.state;
+    fn log(&self, row: &Row, event: Event) {
+        let (from, &Row { id: row, to, action, .. }) = (self.state, row);
         if from == to {
             trace!(conn = self.id.0, fd = self.fd, row, state = %from, %event, %action, "event");
         } else {

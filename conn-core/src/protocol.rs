@@ -11,6 +11,7 @@
 //! many bytes that used up. What is left over is given to it again, with more behind it.
 
 use crate::policy::{Limits, MAX_ANNOUNCED};
+use memchr::memchr;
 use std::mem;
 
 /// The longest time that `burn` may be asked for, in milliseconds.
@@ -127,7 +128,7 @@ impl Decoder {
         // The end of the longest line that is allowed lies within its bytes, one CR and one LF.
         let window = &input[..input.len().min(limits.max_header.saturating_add(2))];
         let seen = mem::take(&mut self.scanned).min(window.len());
-        let Some(end) = window[seen..].iter().position(|&byte| byte == b'\n') else {
+        let Some(end) = memchr(b'\n', &window[seen..]) else {
             let without_cr = window.strip_suffix(b"\r").unwrap_or(window);
             let too_long = without_cr.len() > limits.max_header;
             if too_long {
@@ -274,7 +275,7 @@ fn message<'a>(text: &'a [u8], command: impl FnOnce(&'a [u8]) -> Command<'a>) ->
     }
 }
 
-/// The only argument in `text`: decimal digits, worth at most `max`.
+/// The only argument in `text`: decimal digits, worth at most `max`, which times ten is still a number.
 fn number(text: &[u8], max: u64, reason: &'static str) -> Result<u64, LineError> {
     let digits = trim_end(trim_start(text));
     if digits.is_empty() {
@@ -282,13 +283,16 @@ fn number(text: &[u8], max: u64, reason: &'static str) -> Result<u64, LineError>
     }
     let mut value = 0_u64;
     for digit in digits {
-        // Saturating, so that a number of any length is out of range instead of wrapped around.
         value = match digit {
-            b'0'..=b'9' => value.saturating_mul(10).saturating_add(u64::from(digit - b'0')),
+            b'0'..=b'9' => value * 10 + u64::from(digit - b'0'),
             _ => return Err(LineError::Arguments(reason)),
         };
+        // With every digit, so that a number of any length is out of range instead of wrapped around.
+        if value > max {
+            return Err(LineError::Arguments(reason));
+        }
     }
-    if value > max { Err(LineError::Arguments(reason)) } else { Ok(value) }
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -76,9 +76,45 @@ pub trait WritePolicy: Debug + Send {
     /// How long a window lasts.
     fn window(&self) -> Duration;
 
+    /// From how many waiting bytes on a queue counts as long. About a shorter one there is nothing to
+    /// decide, unless requests are held back or a window runs: `decide` would say
+    /// [`GoOn`](Verdict::GoOn), and is not asked.
+    fn long(&self) -> usize;
+
     /// The first thing to be done about `queue`. The connection does it and asks again, until there
     /// is nothing left to do.
     fn decide(&self, queue: &Queue) -> Verdict;
+}
+
+/// Some policy, as a connection asks it. The questions about a client that takes its replies, two for
+/// every request, are answered by comparing two numbers.
+#[derive(Debug)]
+pub struct AnyPolicy {
+    policy: Box<dyn WritePolicy>,
+    /// What the policy's own `long` says.
+    long: usize,
+}
+
+impl AnyPolicy {
+    /// This policy.
+    pub fn new(policy: impl WritePolicy + 'static) -> Self {
+        Self { long: policy.long(), policy: Box::new(policy) }
+    }
+
+    /// How long a window lasts.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.policy.window()
+    }
+
+    /// The first thing to be done about `queue`.
+    #[must_use]
+    pub fn decide(&self, queue: &Queue) -> Verdict {
+        if queue.waiting < self.long && !queue.paused && queue.window == Window::None {
+            return Verdict::GoOn;
+        }
+        self.policy.decide(queue)
+    }
 }
 
 /// No bound at all: whoever never reads is queued for until memory runs out. Day 2's choice, for
@@ -89,6 +125,10 @@ pub struct Unbounded;
 impl WritePolicy for Unbounded {
     fn window(&self) -> Duration {
         Duration::MAX
+    }
+
+    fn long(&self) -> usize {
+        usize::MAX
     }
 
     fn decide(&self, _: &Queue) -> Verdict {

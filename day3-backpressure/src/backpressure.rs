@@ -19,12 +19,6 @@ pub struct Backpressure {
 }
 
 impl Backpressure {
-    /// From this many bytes on the queue counts as long: 80 % of high-water.
-    #[must_use]
-    pub fn long(&self) -> usize {
-        (self.high_water * 4).div_ceil(5)
-    }
-
     /// What a client has to take in a window in order to stay, in bytes.
     #[must_use]
     pub fn enough(&self) -> u64 {
@@ -35,6 +29,11 @@ impl Backpressure {
 impl WritePolicy for Backpressure {
     fn window(&self) -> Duration {
         self.slow_reader_timeout
+    }
+
+    /// 80 % of high-water.
+    fn long(&self) -> usize {
+        (self.high_water * 4).div_ceil(5)
     }
 
     fn decide(&self, queue: &Queue) -> Verdict {
@@ -101,6 +100,21 @@ mod tests {
         for waiting in 501..800 {
             assert_eq!(decide(waiting, true, Window::None), GoOn, "{waiting}");
             assert_eq!(decide(waiting, false, Window::None), GoOn, "{waiting}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_not_long_is_left_alone_whatever_has_been_appended() {
+        // So that nobody has to ask: see `WritePolicy::long`.
+        for high_water in [1, 2, 5, 1_000] {
+            let policy = Backpressure { high_water, low_water: high_water / 2, ..POLICY };
+            for waiting in 0..policy.long() {
+                for appended in [0, 1, waiting / 2, waiting] {
+                    let appended = appended.min(waiting);
+                    let queue = Queue { waiting, appended, paused: false, window: Window::None };
+                    assert_eq!(policy.decide(&queue), GoOn, "{policy:?}, {queue:?}");
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use common::{Recv, Scheduled, Scripted, Send, request, run, small_limits, turn};
 use conn_core::connection::{Connection, Fate, READ_BUDGET, Turn};
 use conn_core::id::ConnId;
 use conn_core::state::ConnState;
-use conn_core::write_policy::{Queue, Verdict, WritePolicy};
+use conn_core::write_policy::{AnyPolicy, Queue, Verdict, WritePolicy};
 use day3_backpressure::backpressure::Backpressure;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ fn visited(
         ..Scripted::default()
     };
     let mut turn = turn(small_limits(), VecDeque::new());
-    turn.write_policy = Box::new(policy);
+    turn.write_policy = AnyPolicy::new(policy);
     let mut conn = Connection::new(ConnId(1), 7, stream, turn.now);
     let fate = conn.on_readable(&mut turn);
     let fate = go_on(&mut conn, &mut turn, fate);
@@ -164,7 +164,7 @@ fn what_was_under_way_when_the_window_began_counts_when_it_arrives() {
         ..Scripted::default()
     };
     let mut turn = turn(small_limits(), VecDeque::new());
-    turn.write_policy = Box::new(policy);
+    turn.write_policy = AnyPolicy::new(policy);
     let mut conn = Connection::new(ConnId(1), 7, stream, turn.now);
     conn.on_readable(&mut turn);
     takes(&mut conn, &mut turn, 490);
@@ -259,6 +259,10 @@ impl WritePolicy for ForgetsToPause {
         POLICY.window()
     }
 
+    fn long(&self) -> usize {
+        POLICY.long()
+    }
+
     fn decide(&self, queue: &Queue) -> Verdict {
         match POLICY.decide(queue) {
             Verdict::Pause => Verdict::GoOn,
@@ -304,7 +308,7 @@ proptest! {
         let recv = input.chunks(chunk).map(|piece| Recv::Bytes(piece.to_vec())).collect();
         let mut turn = turn(small_limits(), elsewhere.into());
         let policy = Backpressure { high_water, low_water: high_water * low / 100, ..POLICY };
-        turn.write_policy = Box::new(policy);
+        turn.write_policy = AnyPolicy::new(policy);
         let stream = Scripted { recv, send, ..Scripted::default() };
         let mut conn = Connection::new(ConnId(1), 7, stream, Instant::now());
         let fate = run(&mut conn, &mut turn);

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use conn_core::connection::{Scratch, Turn};
 use conn_core::executor::Executor;
 use conn_core::stats::{ServerInfo, Stats};
-use conn_core::write_policy::WritePolicy;
+use conn_core::write_policy::{AnyPolicy, WritePolicy};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, Write};
@@ -42,7 +42,7 @@ pub fn serve_with<P: Poller, E: Executor>(
     start_executor: impl FnOnce() -> io::Result<E>,
 ) -> ExitCode {
     prepare();
-    match start(options, poller, Box::new(write_policy), start_executor)
+    match start(options, poller, AnyPolicy::new(write_policy), start_executor)
         .and_then(|event_loop| Ok(event_loop.run()?))
     {
         Ok((mut executor, drain_until)) => {
@@ -64,7 +64,7 @@ pub fn prepare() {
 fn start<P: Poller, E: Executor>(
     options: &ServerOptions,
     poller: P,
-    write_policy: Box<dyn WritePolicy>,
+    write_policy: AnyPolicy,
     start_executor: impl FnOnce() -> io::Result<E>,
 ) -> Result<EventLoop<P, E>> {
     let signals = Signals::install().context("cannot install signal handlers")?;

@@ -3,7 +3,7 @@
 use super::futures::{ConnectFuture, ReadFuture, WriteAllFuture, WriteFuture};
 use super::ip_address;
 use crate::async_socket::{AsyncSocket, Progress};
-use crate::runtime::worker_mailbox;
+use crate::runtime::{worker_mailbox, worker_with};
 use futures_io::{AsyncRead, AsyncWrite};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, getpeername, getsockname, recv, send, sockopt};
@@ -161,6 +161,16 @@ impl TcpStream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room; otherwise the connection has broken.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.try_write(|socket| transmit(socket, bytes))
+    }
+
+    /// The number of the worker that watches the connection, counted from 0. `None` if nobody does yet, or
+    /// the thread of a [`block_on`](crate::runtime::Runtime::block_on) does.
+    ///
+    /// # Panics
+    /// The thread is not one of a runtime's.
+    #[must_use]
+    pub fn worker(&self) -> Option<usize> {
+        worker_with(|mailbox| self.socket.is_at_home(mailbox))
     }
 
     pub(crate) fn poll_recv(

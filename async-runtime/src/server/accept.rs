@@ -44,6 +44,9 @@ pub(crate) async fn run(mut listener: TcpListener, server: Arc<Server>) -> io::R
             Err(error) => reception.pause(error).await?,
         }
     }
+    // Whoever finds the port closed knows that what is sent from now on does not count.
+    reception.server.life.all_drain().await;
+    drop(listener);
     Ok(())
 }
 

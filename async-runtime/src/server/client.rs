@@ -169,6 +169,9 @@ impl Client {
             let overdue = look_at.is_some_and(|at| at <= turn.now);
             if overdue && fate != Fate::Close { conn.check_deadlines(turn) } else { fate }
         });
+        if self.stage != Stage::Serving {
+            self.counted.drains();
+        }
         if visited.errand.is_some() || !self.conn.awaits_task() {
             self.errand = visited.errand;
         }

@@ -14,7 +14,7 @@ use async_runtime::task::JoinHandle;
 use async_runtime::time::timeout;
 use conn_core::connection::{Scratch, Turn};
 use conn_core::stats::{ServerInfo, Stats};
-use conn_core::write_policy::WritePolicy;
+use conn_core::write_policy::{AnyPolicy, WritePolicy};
 use nix::sys::signal::{self, SigSet, SigmaskHow};
 use reactor::cli;
 use reactor::serve::{MAX_CONNECTIONS, announce, listen, prepare};
@@ -98,7 +98,7 @@ impl Server {
                 stats: Stats::default(),
                 info: info.clone(),
                 executor,
-                write_policy: Box::new(write_policy.clone()),
+                write_policy: AnyPolicy::new(write_policy.clone()),
                 scratch: Scratch::default(),
             }))
         };

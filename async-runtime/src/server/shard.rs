@@ -88,7 +88,7 @@ mod tests {
     use conn_core::id::ConnId;
     use conn_core::policy::Limits;
     use conn_core::stats::ServerInfo;
-    use conn_core::write_policy::{Queue, Verdict, WritePolicy};
+    use conn_core::write_policy::{AnyPolicy, Queue, Verdict, WritePolicy};
     use std::net::Ipv4Addr;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
@@ -103,6 +103,10 @@ mod tests {
     impl WritePolicy for PanicsOnce {
         fn window(&self) -> Duration {
             Duration::MAX
+        }
+
+        fn long(&self) -> usize {
+            0
         }
 
         fn decide(&self, _: &Queue) -> Verdict {
@@ -127,7 +131,7 @@ mod tests {
             stats: Stats::default(),
             info: ServerInfo { pid: 1, started: now, mechanism: "epoll", threads: 1 },
             executor,
-            write_policy: Box::new(PanicsOnce(AtomicBool::new(false))),
+            write_policy: AnyPolicy::new(PanicsOnce(AtomicBool::new(false))),
             scratch: Scratch::default(),
         })
     }

@@ -1,6 +1,7 @@
 //! Messages about sockets, one by one: two workers that take their turns when the test says so.
 
 use super::*;
+use crate::async_socket::AsyncSocket;
 use crate::blocking::BlockingPool;
 use crate::clock::Clock;
 use crate::crew::Crew;
@@ -69,6 +70,7 @@ impl Bench {
         act: impl FnOnce(&mut TcpStream, &mut Context<'_>) -> T,
     ) -> T {
         let _entered = current::enter(Rc::clone(&self.workers[worker]));
+        self.workers[worker].refill_calls();
         let waker = Waker::from(Arc::clone(&self.wakes));
         act(&mut self.ours, &mut Context::from_waker(&waker))
     }
@@ -115,6 +117,23 @@ fn a_socket_is_registered_when_a_task_first_waits_for_it() {
     bench.turn(0);
     assert_eq!(bench.wakes.count(), 1);
     bench.on(0, |ours, cx| assert!(ours.poll_recv(cx, &mut [0; 8]).is_ready()));
+}
+
+#[test]
+fn whoever_waits_for_a_descriptor_that_cannot_be_watched_is_told() {
+    let bench = Bench::new();
+    let waker = Waker::from(Arc::clone(&bench.wakes));
+    let mut cx = Context::from_waker(&waker);
+    let _entered = current::enter(Rc::clone(&bench.workers[0]));
+    // epoll_ctl(2), EPERM: a file. Others are ENOSPC and ENOMEM, which can't be had on demand.
+    let file = AsyncSocket::new(std::fs::File::open("/proc/self/exe").unwrap().into(), true);
+    assert!(file.poll_read::<()>(&mut cx, |_| Err(Errno::AGAIN)).is_pending());
+    assert_eq!(bench.wakes.count(), 1);
+    let read = file.poll_read::<()>(&mut cx, |_| panic!("it is not asked"));
+    assert!(
+        matches!(read, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied)
+    );
+    assert_eq!(bench.watched(), [0, 0]);
 }
 
 #[test]
@@ -245,6 +264,35 @@ fn a_socket_that_is_closed_on_its_way_is_closed_by_its_new_owner() {
     }
     assert!(workers.iter().all(|worker| worker.event_loop.borrow().len() == 0));
     assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the peer sees the end");
+}
+
+#[test]
+fn a_socket_that_has_not_arrived_is_closed_by_the_worker_that_awaits_it() {
+    let mut bench = Bench::new();
+    bench.wait_on(0);
+    bench.on(0, |ours, _| ours.migrate_to(1));
+    // A task of the new owner acts before that has read its mail: what it wants must not come first.
+    let Bench { workers, ours, mut peer, .. } = bench;
+    let entered = current::enter(Rc::clone(&workers[1]));
+    drop(ours);
+    workers[1].read_mail();
+    drop(entered);
+    assert!(workers.iter().all(|worker| worker.event_loop.borrow().len() == 0));
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the peer sees the end");
+}
+
+#[test]
+fn a_socket_that_has_not_arrived_can_be_sent_on() {
+    let mut bench = Bench::new();
+    bench.wait_on(0);
+    bench.on(0, |ours, _| ours.migrate_to(1));
+    bench.on(1, |ours, _| ours.migrate_to(0));
+    bench.turn(1);
+    bench.turn(0);
+    assert_eq!(bench.watched(), [1, 0]);
+    bench.peer.write_all(b"x").unwrap();
+    bench.turn(0);
+    assert_eq!(bench.wakes.count(), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cancel;
 mod echo;
+mod examples;
 mod migration;
 mod other_events;
 mod readiness;

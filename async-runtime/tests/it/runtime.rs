@@ -92,6 +92,24 @@ fn a_task_that_is_started_too_late_is_cancelled() {
 }
 
 #[test]
+fn whoever_joins_a_task_of_a_runtime_that_ends_is_told() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let task = runtime.spawn(pending::<()>());
+    let (waits, wait) = channel();
+    let joins = std::thread::spawn(move || {
+        with_workers(1, async {
+            let mut task = task;
+            assert!(futures_lite::future::poll_once(&mut task).await.is_none());
+            waits.send(()).unwrap();
+            assert!(matches!(task.await, Err(JoinError::Cancelled)));
+        });
+    });
+    wait.recv().unwrap();
+    assert_eq!(runtime.shutdown(HANGS), Ok(()));
+    joins.join().unwrap();
+}
+
+#[test]
 fn a_socket_that_outlives_its_runtime_is_an_error_and_not_a_hang() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let (_ours, mut theirs) = runtime.block_on(async {

@@ -5,10 +5,11 @@ use async_runtime::net::TcpStream;
 use async_runtime::runtime::{Runtime, spawn};
 use async_runtime::task::{JoinError, spawn_blocking, yield_now};
 use async_runtime::time::sleep;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -58,6 +59,42 @@ fn a_destructor_that_panics_harms_nobody_else() {
         yield_now().await;
         task.cancel().await;
         assert_eq!(spawn(async { 7 }).await.unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_waker_that_panics_harms_nobody_else() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose, while it is called");
+        }
+    }
+    with_workers(1, async {
+        let task = spawn(async {
+            let bomb = Waker::from(Arc::new(Bomb));
+            let (mut ours, mut theirs) = pair().await;
+            let mut buffer = [0; 8];
+            let mut read = theirs.read(&mut buffer);
+            let poll = Pin::new(&mut read).poll(&mut Context::from_waker(&bomb));
+            assert!(poll.is_pending());
+            // Before and after one that is due at the same time.
+            let mut bombed: Vec<_> = (0..8).map(|_| sleep(Duration::from_millis(5))).collect();
+            let sleepers: Vec<_> = bombed
+                .iter_mut()
+                .map(|sleeping| {
+                    let poll = Pin::new(sleeping).poll(&mut Context::from_waker(&bomb));
+                    assert!(poll.is_pending());
+                    spawn(sleep(Duration::from_millis(5)))
+                })
+                .collect();
+            ours.write_all(b"x").await.unwrap();
+            for sleeper in sleepers {
+                sleeper.await.unwrap();
+            }
+            assert_eq!(read.await.unwrap(), 1);
+        });
+        task.await.unwrap();
     });
 }
 

@@ -2,15 +2,18 @@
 //! nothing left behind.
 
 use crate::async_socket::{AsyncSocket, Progress};
+use crate::current::{self, Current};
 use crate::event_loop::{self, EventLoop};
 use crate::explore::{every_interleaving, with_preemptions};
 use crate::mailbox::Mailbox;
 use crate::message::WorkerMessage;
-use crate::{current, socket_messages, task};
+use crate::sync::{Condvar, Mutex};
+use crate::{socket_messages, task};
 use loom::thread::{self, JoinHandle};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fs::File;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -23,10 +26,20 @@ struct Worker {
 
 impl Worker {
     fn start() -> Self {
+        Self::start_with(|| {})
+    }
+
+    /// A worker with a task, which runs each time that the worker is told to wake.
+    fn start_with(task: impl Fn() + Send + 'static) -> Self {
         let (event_loop, doorbell) = EventLoop::new();
         let mailbox = Arc::new(Mailbox::new(doorbell));
         let me = Arc::clone(&mailbox);
-        Self { mailbox, thread: thread::spawn(move || turn(&me, &RefCell::new(event_loop))) }
+        let thread = thread::spawn(move || {
+            let worker = Current { mailbox: me, event_loop: Rc::new(RefCell::new(event_loop)) };
+            current::enter(&worker);
+            turn(&worker, task)
+        });
+        Self { mailbox, thread }
     }
 
     fn end(self) {
@@ -35,16 +48,21 @@ impl Worker {
     }
 }
 
-/// The turns of `src/worker.rs`, without tasks and timers.
-fn turn(me: &Arc<Mailbox<WorkerMessage>>, event_loop: &RefCell<Box<EventLoop>>) -> bool {
+/// The turns of `src/worker.rs`, without timers and with one task.
+fn turn(Current { mailbox: me, event_loop }: &Current, task: impl Fn()) -> bool {
     let (mut mail, mut woken) = (Vec::new(), Vec::new());
     loop {
         me.take_all(&mut mail);
+        let mut task_is_woken = false;
         for message in mail.drain(..) {
-            let other = socket_messages::apply(event_loop, me, Duration::ZERO, message);
-            if matches!(other, Some(WorkerMessage::Shutdown)) {
-                return event_loop.borrow().is_empty();
+            match socket_messages::apply(event_loop, me, Duration::ZERO, message) {
+                Some(WorkerMessage::Wake) => task_is_woken = true,
+                Some(WorkerMessage::Shutdown) => return event_loop.borrow().is_empty(),
+                _ => {}
             }
+        }
+        if task_is_woken {
+            task();
         }
         let may_sleep = me.fall_asleep();
         event_loop.borrow_mut().poll_once(may_sleep, &mut woken);
@@ -114,6 +132,59 @@ fn a_socket_that_is_closed_while_it_moves_is_watched_by_nobody() {
         assert!(socket.poll_read::<()>(&mut cx, |_| Err(Errno::AGAIN)).is_pending());
         socket.migrate(Arc::clone(&second.mailbox));
         socket.set_timeout(Some(Duration::from_secs(1)));
+        drop(socket);
+        first.end();
+        second.end();
+    });
+}
+
+#[test]
+fn a_socket_that_is_closed_by_a_task_of_its_new_worker_is_watched_by_nobody() {
+    with_preemptions("2 workers, migrate, close on the new one", 2, || {
+        let socket = socket();
+        let first = Worker::start();
+        current::set_mailbox(&first.mailbox);
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        assert!(socket.poll_read::<()>(&mut cx, |_| Err(Errno::AGAIN)).is_pending());
+        let held = Arc::new((Mutex::new(Some(socket)), Condvar::new()));
+        let second = {
+            let held = Arc::clone(&held);
+            Worker::start_with(move || {
+                let socket = held.0.lock().take();
+                drop(socket);
+                held.1.notify_one();
+            })
+        };
+        let mut socket = held.0.lock();
+        socket.as_ref().unwrap().migrate(Arc::clone(&second.mailbox));
+        assert!(second.mailbox.push(WorkerMessage::Wake).is_ok());
+        while socket.is_some() {
+            held.1.wait(&mut socket);
+        }
+        drop(socket);
+        first.end();
+        second.end();
+    });
+}
+
+#[test]
+fn no_byte_is_lost_to_an_interest_that_changes_while_a_socket_moves() {
+    with_preemptions("2 workers, register, migrate, modify, 1 byte, close", 2, || {
+        let (first, second) = (Worker::start(), Worker::start());
+        current::set_mailbox(&first.mailbox);
+        let socket = Arc::new(socket());
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        assert!(socket.poll_read::<()>(&mut cx, |_| Err(Errno::AGAIN)).is_pending());
+        let other = {
+            let (socket, to) = (Arc::clone(&socket), Arc::clone(&second.mailbox));
+            thread::spawn(move || {
+                socket.migrate(to);
+                event_loop::send();
+            })
+        };
+        assert!(socket.poll_write::<()>(&mut cx, |_| Err(Errno::AGAIN)).is_pending());
+        assert_eq!(receive(&socket), 1);
+        other.join().unwrap();
         drop(socket);
         first.end();
         second.end();

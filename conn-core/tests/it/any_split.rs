@@ -10,6 +10,7 @@ use crate::common::{
 use conn_core::connection::{Connection, Fate, Turn};
 use conn_core::id::ConnId;
 use conn_core::state::ConnState;
+use conn_core::write_policy::AnyPolicy;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::collections::VecDeque;
@@ -145,7 +146,7 @@ proptest! {
         let mut conn = connection(Scripted { recv, send, ..Scripted::default() });
         let mut turn = turn(small_limits(), elsewhere.into());
         if let Some(bytes) = pause_at {
-            turn.write_policy = Box::new(PauseAt(bytes));
+            turn.write_policy = AnyPolicy::new(PauseAt(bytes));
         }
         for (step, ms) in steps {
             let fate = visit(&mut conn, &mut turn, step, ms);

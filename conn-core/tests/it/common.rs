@@ -7,7 +7,7 @@ use conn_core::policy::Limits;
 use conn_core::service::{Outcome, Task};
 use conn_core::state::ConnState;
 use conn_core::stats::{ServerInfo, Stats};
-use conn_core::write_policy::{Queue, Reason, Unbounded, Verdict, Window, WritePolicy};
+use conn_core::write_policy::{AnyPolicy, Queue, Reason, Unbounded, Verdict, Window, WritePolicy};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -157,6 +157,10 @@ impl WritePolicy for PauseAt {
         Duration::from_secs(5)
     }
 
+    fn long(&self) -> usize {
+        self.0
+    }
+
     fn decide(&self, queue: &Queue) -> Verdict {
         match queue.window {
             _ if !queue.paused && queue.waiting >= self.0 => Verdict::Pause,
@@ -178,7 +182,7 @@ pub(crate) fn turn(limits: Limits, elsewhere: VecDeque<bool>) -> Turn<Scheduled>
         stats: Stats::default(),
         info: ServerInfo { pid: 1, started: now, mechanism: "script", threads: 1 },
         executor: Scheduled { elsewhere, ..Scheduled::default() },
-        write_policy: Box::new(Unbounded),
+        write_policy: AnyPolicy::new(Unbounded),
         scratch: Scratch::default(),
     }
 }
