@@ -63,6 +63,7 @@ pub const CASES: &[Case] = &[
     .hint("at the drain an incomplete header or body is no request: close, and send nothing"),
     Case::new("SD06", "shutdown/an_unread_request_is_answered", Rung::Day2, unread_is_answered)
         .needs(&[Need::Restart])
+        .timeout_s(60)
         .rule("a whole request in the kernel's receive buffer at the signal is answered", SIGNALS)
         .hint("at the drain read every connection once more, whatever the last wait reported"),
     Case::new(
@@ -72,10 +73,12 @@ pub const CASES: &[Case] = &[
         whole_and_half,
     )
     .needs(&[Need::Restart])
+    .timeout_s(60)
     .rule("of pipelined requests the whole ones are answered, the half one is dropped", SIGNALS)
     .hint("parse until the buffer holds no whole request; then flush, then close"),
     Case::new("SD08", "shutdown/who_waits_in_the_backlog_is_served", Rung::Day2, backlog_is_served)
         .needs(&[Need::Restart])
+        .timeout_s(60)
         .rule(
             "a client that had connected and sent its request before the signal is served",
             SIGNALS,
@@ -91,6 +94,7 @@ pub const CASES: &[Case] = &[
         .hint("leave the loop only when every write queue is empty, not after one more send"),
     Case::new("SD11", "shutdown/late_input_destroys_no_reply", Rung::Day2, late_input)
         .needs(&[Need::Restart])
+        .timeout_s(60)
         .rule("during the drain, too, the server lingers: late input destroys no reply", SIGNALS)
         .hint(
             "shutdown(SHUT_WR) after the last reply, read and throw away until the client's end, \
@@ -131,6 +135,7 @@ pub const CASES: &[Case] = &[
         .hint("count signals, whichever of SIGTERM and SIGINT they are"),
     Case::new("SD17", "shutdown/a_second_signal_ends_a_burn", Rung::Day2, second_during_burn)
         .needs(&[Need::Restart, Need::Pid])
+        .timeout_s(60)
         .rule("a second signal ends the process on the spot, even in the middle of a task", SIGNALS)
         .hint(
             "the loop is busy, so the handler itself must act on the second signal; signals that \
@@ -292,7 +297,9 @@ fn wait_until_refusing(judge: &Judge, server: &Server) -> CaseResult {
 }
 
 fn large_queue_is_flushed(judge: &Judge) -> CaseResult {
-    let server = ready(judge, &[])?;
+    // A busy machine takes longer over the signal than a slow reader may take over its replies.
+    let pauses = judge.rung() >= Rung::Day3;
+    let server = ready(judge, if pauses { &["--slow-reader-timeout", "10m"] } else { &[] })?;
     let (request, reply) = echo_of(64 << 10);
     let connect = server.connect().named("slow reader");
     let mut client = connect.receive_buffer(64 << 10).send_buffer(32 << 10).open()?;
@@ -380,7 +387,7 @@ fn burning(judge: &Judge, server: &Server, request: &str) -> CaseResult<Client> 
     let process = server.process()?;
     let before = process.cpu()?;
     client.send(request)?;
-    judge.wait_until("the burn to run", Duration::from_secs(5), || {
+    judge.wait_until("the burn to run", Duration::from_secs(20), || {
         Ok(process.cpu()? >= before + Duration::from_millis(50))
     })?;
     Ok(client)
