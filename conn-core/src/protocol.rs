@@ -214,7 +214,8 @@ pub fn parse_header(line: &[u8]) -> Header<'_> {
     let (verb, rest) = line.split_at(verb_len);
     // All that follows the one space behind the verb, inner and trailing spaces kept.
     let text = rest.strip_prefix(b" ").unwrap_or(rest);
-    let is = |name: &str| verb.eq_ignore_ascii_case(name.as_bytes());
+    // Nearly everybody writes small letters, which are compared in one go.
+    let is = |name: &str| verb == name.as_bytes() || verb.eq_ignore_ascii_case(name.as_bytes());
 
     if is("echo") {
         match number(text, MAX_ANNOUNCED, "echo takes one number: the length of the body") {
