@@ -135,3 +135,38 @@ impl WritePolicy for Unbounded {
         Verdict::GoOn
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers every question with `Pause`, so that one sees which were put to it.
+    #[derive(Debug)]
+    struct Asked;
+
+    impl WritePolicy for Asked {
+        fn window(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn long(&self) -> usize {
+            10
+        }
+
+        fn decide(&self, _: &Queue) -> Verdict {
+            Verdict::Pause
+        }
+    }
+
+    #[test]
+    fn only_a_short_queue_that_was_never_long_is_decided_without_the_policy() {
+        let policy = AnyPolicy::new(Asked);
+        let asked = |waiting, paused, window| {
+            policy.decide(&Queue { waiting, appended: 0, paused, window }) == Verdict::Pause
+        };
+        assert!(!asked(0, false, Window::None) && !asked(9, false, Window::None));
+        assert!(asked(10, false, Window::None));
+        assert!(asked(0, true, Window::None));
+        assert!(asked(0, false, Window::Running) && asked(0, false, Window::Over { taken: 0 }));
+    }
+}
