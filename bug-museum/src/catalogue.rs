@@ -122,7 +122,7 @@ impl Bug {
             Self::ErrorReplyJumpsTheQueue => select(&["ER20", "FR09"], &["FR02", "PA12", "PA13", "ST11"]),
             Self::SigpipeIsFatal => select(&["CL15"], &[]),
             Self::QuitDropsTheQueue => select(&["PR19", "CL05"], &["CL06", "CL07", "CL08", "CL09", "CL10", "CL11", "FD03", "LC", "PA04", "PA07", "PA09", "PR20"]),
-            Self::NoLinger => select(&["CL06", "CL07"], &["CL08", "CL10", "ER15", "LC02", "LC03", "LC04", "LI05", "SD10", "SD18"]),
+            Self::NoLinger => select(&["CL06", "CL07"], &["CL08", "CL10", "ER15", "LC02", "LC03", "LC04", "LI05", "SD10", "SD11", "SD18"]),
             Self::ResetLeaksDescriptor => select(&["FD05"], &["BU09", "FD03", "FD08", "LC02", "LC03", "LC06"]),
             Self::ClosedButNotRemoved => select(&["FD04"], &["BU03", "BU04", "BU09", "BU10", "CL", "EX03", "EX04", "FD", "LC", "LI03", "LI05", "LS04", "SD01", "SD02", "SD04", "SD05", "ST08", "ST09", "ST13", "ST14", "ST18"]),
             Self::BuffersSurviveTheirClient => select(&["BU04", "CL13"], &["BU09", "FD08", "LC02", "MM01", "ST17"]),
