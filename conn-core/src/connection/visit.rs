@@ -12,7 +12,7 @@ use crate::state::{Action, ConnState, Event};
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::time::Instant;
-use tracing::info;
+use tracing::debug;
 
 /// The largest buffer that is kept for the next visit, in bytes; a larger one is freed.
 const KEEP: usize = 256 * 1024;
@@ -418,7 +418,8 @@ impl<S: Stream> Connection<S> {
 
     /// The socket failed. Whatever the reason, only this client is affected.
     fn lost(&mut self, error: &io::Error) {
-        info!(conn = self.id.0, fd = self.fd, state = %self.state, %error, "connection lost");
+        // Clients come and go, and a line for each costs more than to serve it.
+        debug!(conn = self.id.0, fd = self.fd, state = %self.state, %error, "connection lost");
         self.apply(Event::PeerReset);
     }
 
