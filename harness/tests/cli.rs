@@ -43,7 +43,7 @@ fn list_names_every_case_with_its_rule() {
         .args(["list"])
         .assert()
         .code(0)
-        .stdout(contains("PR01 day2 protocol/echo_returns_body").and(contains("FD01")));
+        .stdout(contains("PR01 day2  protocol/echo_returns_body").and(contains("FD01")));
     harness().args(["list", "FD01"]).assert().code(0).stdout(contains("PR01").not());
 }
 
