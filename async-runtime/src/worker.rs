@@ -143,12 +143,16 @@ impl Worker {
     /// itself for ever comes last each time, and keeps neither the others nor the sockets waiting.
     fn run_tasks(&self) {
         for _ in 0..self.runtime.task_budget {
-            // The queue must be free while the task runs, for it may wake others.
-            let Some(runnable) = self.run_queue.borrow_mut().pop_front() else { break };
+            let Some(runnable) = self.next_task() else { break };
             self.calls_left.set(CALLS_IN_ONE_GO);
             // A panic of the task is caught in there, for whoever joins it.
             runnable.run();
         }
+    }
+
+    /// The task whose turn it is. The queue is free again: a task that runs, or is dropped, may wake others.
+    fn next_task(&self) -> Option<Runnable> {
+        self.run_queue.borrow_mut().pop_front()
     }
 
     /// Waits for events if there is nothing to do, or else only asks for them, and wakes whom they
@@ -261,12 +265,12 @@ impl Worker {
             let waiting: Vec<Waker> =
                 self.waiting.borrow().iter().map(|(_, w)| w.clone()).collect();
             waiting.into_iter().for_each(Waker::wake);
-            let Some(runnable) = self.run_queue.borrow_mut().pop_front() else { return };
-            let mut next = Some(runnable);
-            while let Some(runnable) = next {
-                // A task that is not run but dropped is cancelled.
+            if self.run_queue.borrow().is_empty() {
+                return;
+            }
+            // A task that is not run but dropped is cancelled.
+            while let Some(runnable) = self.next_task() {
                 drop(runnable);
-                next = self.run_queue.borrow_mut().pop_front();
             }
         }
     }

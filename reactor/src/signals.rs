@@ -33,11 +33,8 @@ impl Signals {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let installed = Instant::now();
         let came_after_ms = Arc::new(AtomicU64::new(0));
-        let signalled = Arc::new(AtomicBool::new(false));
+        second_ends_the_process()?;
         for signal in [SIGTERM, SIGINT] {
-            // Handlers run in this order: the second signal finds the flag set by the first.
-            flag::register_conditional_default(signal, Arc::clone(&signalled))?;
-            flag::register(signal, Arc::clone(&signalled))?;
             note_time(signal, installed, Arc::clone(&came_after_ms))?;
             low_level::pipe::register(signal, writer.try_clone()?)?;
         }
@@ -63,6 +60,21 @@ impl Signals {
             }
         }
     }
+}
+
+/// Has the second SIGTERM or SIGINT end the process on the spot, by that signal. To be called before any
+/// other handler of theirs is installed.
+///
+/// # Errors
+/// The handlers can't be installed.
+pub fn second_ends_the_process() -> io::Result<()> {
+    let signalled = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // Handlers run in this order: the second signal finds the flag set by the first.
+        flag::register_conditional_default(signal, Arc::clone(&signalled))?;
+        flag::register(signal, Arc::clone(&signalled))?;
+    }
+    Ok(())
 }
 
 /// Makes the handler of `signal` note when it runs.

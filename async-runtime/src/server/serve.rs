@@ -18,14 +18,13 @@ use conn_core::write_policy::{AnyPolicy, WritePolicy};
 use nix::sys::signal::{self, SigSet, SigmaskHow};
 use reactor::cli;
 use reactor::serve::{MAX_CONNECTIONS, announce, listen, prepare};
+use reactor::signals::second_ends_the_process;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -170,12 +169,7 @@ struct Signals {
 impl Signals {
     /// Installs the handlers. A second signal ends the process on the spot, by that signal.
     fn install() -> io::Result<Self> {
-        let signalled = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
-            // Handlers run in this order: the second signal finds the flag set by the first.
-            flag::register_conditional_default(signal, Arc::clone(&signalled))?;
-            flag::register(signal, Arc::clone(&signalled))?;
-        }
+        second_ends_the_process()?;
         Ok(Self { sigterm: Signal::new(SIGTERM)?, sigint: Signal::new(SIGINT)? })
     }
 
